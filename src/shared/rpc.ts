@@ -78,7 +78,7 @@ export class RpcClient<
   /** Rejects everything pending, and every later request, with `reason`. */
   close(reason: AvisError): void {
     this.closedBy ??= reason;
-    for (const id of [...this.pending.keys()]) this.settle(id)?.reject(this.closedBy);
+    for (const id of this.pending.keys()) this.settle(id)?.reject(this.closedBy);
   }
 
   private receive(message: Envelope): void {
