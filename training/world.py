@@ -1,0 +1,286 @@
+"""The world of the embedded model: scenes of items on a layout grid, sampled without pixels, and their pictures.
+
+    python -m training.world --sheet sheet.png        # a contact sheet with questions, to look at
+
+Data flow: sample_scene (what is where) -> token_words (words per visual token) and render (pixels).
+Questions about a scene are made in questions.py; sprites come from atlas.py.
+
+A visual token is 28x28 px (patch 14, spatial merge 2). Items stand on a coarse layout grid whose
+cells are two tokens apart, and the centre of an item always lies well inside one visual token. That
+centre token alone carries the words of the item, however large the item is: one item, one token.
+Layout row and column of a token: r = (token row + 1) // 2, c = (token column + 1) // 2, from 1.
+"""
+
+import argparse
+from dataclasses import dataclass, field
+
+import numpy as np
+
+TOKEN_PX = 28
+SHAPES = ["circle", "square", "triangle", "star", "heart", "diamond", "cross", "moon"]
+THINGS = [
+    "cat", "dog", "horse", "rabbit", "bird", "fish", "frog", "turtle", "butterfly", "elephant",
+    "apple", "banana", "cherry", "strawberry", "carrot", "pizza",
+    "car", "bus", "bike", "plane", "boat", "rocket",
+    "key", "clock", "umbrella", "book", "cup", "bell", "guitar", "house", "tree", "flower",
+]  # fmt: skip
+COLOURS = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "black"]
+INK_COLOURS = [c for c in COLOURS if c != "yellow"]  # yellow digits cannot be read on light paper
+SIGN_WORDS = [
+    "stop", "go", "open", "exit", "sale", "push", "pull", "hot", "cold", "taxi",
+    "hotel", "cafe", "free", "new", "shop", "park", "help", "home", "menu", "post",
+]  # fmt: skip
+BAR_LABELS = "ABCDEFGH"
+MAX_OBJECTS = 15
+TRAIN_STYLES = ["twemoji", "noto", "emojione", "fxemoji"]
+NEW_STYLE = "fluent-emoji-flat"  # never trained on: the evaluation of generalisation
+
+# Disjoint seed ranges. "newstyle" shares no seed with the others either and draws with NEW_STYLE.
+SEED_RANGE = 1 << 40
+SPLITS = {"train": 0, "calibration": 1, "heldout": 2, "newstyle": 3}
+SCENE_SHARES = {"shapes": 0.25, "things": 0.17, "mixed": 0.16, "numbers": 0.19, "bars": 0.18, "signs": 0.05}
+
+
+@dataclass(slots=True)
+class Item:
+    family: str  # "shape" | "thing" | "number" | "bar" | "sign"
+    word: str  # kind, digits, bar label or sign word
+    colour: str  # "" for things, which have their natural colours
+    row: int  # layout row and column, from 1 (a bar has row 1 and column = its index)
+    col: int
+    token: tuple[int, int]  # visual token (row, column) that carries the words
+    cx: float  # centre, px
+    cy: float
+    size: float  # px: side of a drawing, digit height, bar width
+    value: int = 0  # number or bar value
+    style: str = ""  # pictogram style
+
+    def words(self) -> list[str]:
+        """Vocabulary tokens that describe the item, with their leading space: [" red", " star"].
+
+        The digits of 47 are " 4" and "7": with the pre-tokenizer splitting ` ?digit`, the tens carry
+        the space and the ones do not, so that a bag of words keeps their order.
+        """
+        if self.family == "number":
+            return [" " + self.colour, " " + self.word[0], *self.word[1:]]
+        if self.family == "bar":
+            return [" bar", " " + self.word, " " + self.colour, f" {self.value}"]
+        return ([" " + self.colour] if self.colour else []) + [" " + self.word]
+
+
+@dataclass
+class Scene:
+    kind: str  # a key of SCENE_SHARES
+    width: int  # px, multiples of 28
+    height: int
+    items: list[Item]  # raster order of the layout grid
+    layout: tuple[int, int]  # layout rows and columns that could hold an item (0, 0 for bars)
+    hard: float  # 0..1
+    knobs: dict = field(default_factory=dict)  # what render needs beyond the items
+
+
+def rng_for(split: str, index: int) -> np.random.Generator:
+    """The generator of scene `index` of a split; index < SEED_RANGE keeps the splits disjoint."""
+    if not 0 <= index < SEED_RANGE:
+        raise ValueError(f"scene index {index} is outside 0..{SEED_RANGE - 1}")
+    return np.random.default_rng(SPLITS[split] * SEED_RANGE + index)
+
+
+def pick(rng: np.random.Generator, options):
+    return options[int(rng.random() * len(options))]
+
+
+def between(rng: np.random.Generator, low: float, high: float) -> float:
+    return low + (high - low) * rng.random()
+
+
+def whole(rng: np.random.Generator, low: int, high: int) -> int:
+    """Uniform integer in low..high, both included."""
+    return low + int(rng.random() * (high - low + 1))
+
+
+def some(rng: np.random.Generator, options, n: int) -> list:
+    """n different options in random order."""
+    pool = list(options)
+    for i in range(n):
+        j = i + int(rng.random() * (len(pool) - i))
+        pool[i], pool[j] = pool[j], pool[i]
+    return pool[:n]
+
+
+def sample_scene(rng: np.random.Generator, split: str, hard: float, kind: str | None = None) -> Scene:
+    """Draws a scene without pixels (about 0.2 ms). `hard` 0..1 raises the number of items, shrinks
+    them and adds noise, clutter and occlusion. `kind` fixes the scene kind (else SCENE_SHARES)."""
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
+    if kind is None:
+        ticket = rng.random() * sum(SCENE_SHARES.values())
+        for kind, share in SCENE_SHARES.items():
+            ticket -= share
+            if ticket < 0:
+                break
+    make = {"numbers": _numbers, "bars": _bars, "signs": _signs}.get(kind, _objects)
+    scene = make(rng, kind, hard)
+    scene.items.sort(key=lambda item: (item.row, item.col))
+    styles = [NEW_STYLE] if split == "newstyle" else TRAIN_STYLES
+    style = pick(rng, styles)
+    for item in scene.items:  # one style per picture, sometimes mixed
+        item.style = pick(rng, styles) if rng.random() < 0.15 else style
+    scene.knobs |= _disturbances(rng, hard)
+    return scene
+
+
+def _disturbances(rng: np.random.Generator, hard: float) -> dict:
+    """Drawing knobs that grow with `hard`, each on in part of the pictures only."""
+    on = lambda share: rng.random() < share  # noqa: E731
+    return {
+        "noise": between(rng, 0, 26) * hard if on(0.7) else 0.0,  # standard deviation, of 255
+        "clutter": whole(rng, 2, 4 + int(14 * hard)) if on(0.15 + 0.5 * hard) else 0,  # background strokes
+        "occlusion": between(rng, 0.08, 0.10 + 0.28 * hard) if on(0.45 * hard) else 0.0,  # share of an item
+        "fade": between(rng, 0, 0.45) * hard if on(0.5) else 0.0,  # loss of contrast
+        "blur": on(0.25 * hard),
+    }
+
+
+def _side(rng: np.random.Generator, least: int) -> int:
+    """Visual tokens along one side: mostly 7-9, a small share up to 16."""
+    side = whole(rng, 9, 16) if rng.random() < 0.06 else pick(rng, (7, 7, 7, 8, 8, 9, 9, 10))
+    return max(side, least)
+
+
+def _axis(rng: np.random.Generator, side: int) -> list[int]:
+    """Token indices of the layout rows (or columns) along a side: two apart, half a cell of margin."""
+    first = 1 if side % 2 else pick(rng, (1, 2))
+    return list(range(first, side - 1, 2))
+
+
+def _spots(rng: np.random.Generator, n: int, hard: float):
+    """Size of the picture in tokens, layout axes and n layout cells (row token, column token)."""
+    rows, cols = _side(rng, 5), _side(rng, 5)
+    while ((rows - 1) // 2) * ((cols - 1) // 2) < n:
+        if rows <= cols:
+            rows += 1
+        else:
+            cols += 1
+    axis_r, axis_c = _axis(rng, rows), _axis(rng, cols)
+    cells = some(rng, [(r, c) for r in axis_r for c in axis_c], n)
+    return rows, cols, axis_r, axis_c, cells
+
+
+def _place(rng: np.random.Generator, family: str, word: str, colour: str, spot, size: float, value=0) -> Item:
+    """An item centred in its token, jittered by as much as its size and the token's edges allow."""
+    slack = min(10.0, max(2.0, (56 - size) / 2))
+    cx = (spot[1] + 0.5) * TOKEN_PX + between(rng, -slack, slack)
+    cy = (spot[0] + 0.5) * TOKEN_PX + between(rng, -slack, slack)
+    return Item(family, word, colour, (spot[0] + 1) // 2, (spot[1] + 1) // 2, spot, cx, cy, size, value)
+
+
+def _item_size(rng: np.random.Generator, hard: float) -> float:
+    return between(rng, 40 - 18 * hard, 54 - 10 * hard)
+
+
+def _objects(rng: np.random.Generator, kind: str, hard: float) -> Scene:
+    if rng.random() < 0.08:
+        return _large_objects(rng, kind, hard)
+    n = whole(rng, 1, 3 + int((MAX_OBJECTS - 3) * hard + 0.5))
+    rows, cols, axis_r, axis_c, cells = _spots(rng, n, hard)
+    board = rng.random() < 0.35
+    # A few kinds and colours come often, so that every count from 0 to 9 is asked for about as often.
+    families = {"shapes": ["shape"], "things": ["thing"], "mixed": ["shape", "thing"]}[kind]
+    pool = [_new_kind(rng, families) for _ in range(whole(rng, 1, 3))]
+    colour_pool = some(rng, COLOURS, whole(rng, 1, 4))
+    repeat, repeat_colour = rng.random(), rng.random()
+    items = []
+    for spot in cells:
+        family, word = pick(rng, pool) if rng.random() < repeat else _new_kind(rng, families)
+        colour = ""
+        if family == "shape":
+            colour = pick(rng, colour_pool) if rng.random() < repeat_colour else pick(rng, COLOURS)
+        items.append(_place(rng, family, word, colour, spot, _item_size(rng, hard)))
+    return _scene(kind, rows, cols, items, (len(axis_r), len(axis_c)), hard, {"board": board, "axes": (axis_r, axis_c)})
+
+
+def _large_objects(rng: np.random.Generator, kind: str, hard: float) -> Scene:
+    """One to four drawings of 60-108 px, four tokens apart."""
+    down, across = whole(rng, 1, 2), whole(rng, 1, 2)
+    rows, cols = 5 + 4 * (down - 1) + whole(rng, 0, 2), 5 + 4 * (across - 1) + whole(rng, 0, 2)
+    top, left = whole(rng, 2, rows - 3 - 4 * (down - 1)), whole(rng, 2, cols - 3 - 4 * (across - 1))
+    families = {"shapes": ["shape"], "things": ["thing"], "mixed": ["shape", "thing"]}[kind]
+    items = []
+    for i in range(down * across):
+        family, word = _new_kind(rng, families)
+        colour = pick(rng, COLOURS) if family == "shape" else ""
+        spot = (top + 4 * (i // across), left + 4 * (i % across))
+        items.append(_place(rng, family, word, colour, spot, between(rng, 60, 108 - 20 * hard)))
+    return _scene(kind, rows, cols, items, (0, 0), hard, {})
+
+
+def _new_kind(rng: np.random.Generator, families: list[str]) -> tuple[str, str]:
+    family = pick(rng, families)
+    return family, pick(rng, SHAPES if family == "shape" else THINGS)
+
+
+def _numbers(rng: np.random.Generator, kind: str, hard: float) -> Scene:
+    """One number to read, two to add or subtract (sum at most 99), or three to six to search."""
+    ticket = rng.random()
+    n = 1 if ticket < 0.2 else 2 if ticket < 0.65 else whole(rng, 3, 4 + int(2 * hard + 0.5))
+    top = 9 if rng.random() < 0.25 * (1 - hard) + 0.05 else 99
+    first = whole(rng, 0, top)
+    values = [first, whole(rng, 0, min(top, 99 - first))] if n == 2 else []
+    while len(values) < n:
+        value = whole(rng, 0, top)
+        if value not in values:
+            values.append(value)
+    rows, cols, axis_r, axis_c, cells = _spots(rng, n, hard)
+    values, colours = some(rng, values, n), some(rng, INK_COLOURS, n)
+    items = [
+        _place(rng, "number", str(v), colour, spot, between(rng, 30 - 15 * hard, 40 - 14 * hard), v)
+        for v, colour, spot in zip(values, colours, cells)
+    ]
+    return _scene(kind, rows, cols, items, (len(axis_r), len(axis_c)), hard, {"axes": (axis_r, axis_c)})
+
+
+def _bars(rng: np.random.Generator, kind: str, hard: float) -> Scene:
+    """Two to eight bars A, B, C, ... with values 1-9 on an axis from 0 to 10. The words of a bar are
+    at the token of its label, under the bar."""
+    n = whole(rng, 2, 3 + int(4 * hard + 0.5))
+    step = 2 if n <= 4 and rng.random() < 0.6 else 1
+    cols = max(_side(rng, 6), 2 + (n - 1) * step + 1)
+    rows = _side(rng, 6)
+    left = whole(rng, 1, cols - 1 - (n - 1) * step)
+    values = some(rng, range(1, 10), n) if rng.random() < 0.75 else [whole(rng, 1, 9) for _ in range(n)]
+    colours = some(rng, COLOURS, n) if rng.random() < 0.6 else [pick(rng, COLOURS)] * n
+    shift, width = between(rng, -6, 6), between(rng, 0.55, 0.8) * (TOKEN_PX if step == 1 else 44)
+    items = []
+    for i in range(n):
+        spot = (rows - 1, left + i * step)
+        cx, cy = (spot[1] + 0.5) * TOKEN_PX + shift, (rows - 0.5) * TOKEN_PX
+        items.append(Item("bar", BAR_LABELS[i], colours[i], 1, i + 1, spot, cx, cy, width, values[i]))
+    return _scene(kind, rows, cols, items, (0, 0), hard, {"print_values": rng.random() < 0.25 * (1 - hard)})
+
+
+def _signs(rng: np.random.Generator, kind: str, hard: float) -> Scene:
+    """One to three plates with a short word, one under the other."""
+    n = whole(rng, 1, 2 + int(hard + 0.5))
+    rows, cols = _side(rng, 2 * n + 1), max(7, _side(rng, 7))
+    axis_r, axis_c = _axis(rng, rows), _axis(rng, cols)
+    words, colours = some(rng, SIGN_WORDS, n), some(rng, COLOURS, n)
+    items = [
+        _place(rng, "sign", word, colour, (r, pick(rng, axis_c[1:-1])), between(rng, 22 - 6 * hard, 30 - 6 * hard))
+        for word, colour, r in zip(words, colours, some(rng, axis_r, n))
+    ]
+    return _scene(kind, rows, cols, items, (0, 0), hard, {})
+
+
+def _scene(kind, rows, cols, items, layout, hard, knobs) -> Scene:
+    return Scene(kind, cols * TOKEN_PX, rows * TOKEN_PX, items, layout, hard, knobs)
+
+
+def token_words(scene: Scene) -> list[list[str]]:
+    """For each visual token in raster order (rows * columns of them) the vocabulary tokens that
+    describe the item centred there; [] where there is none. See Item.words."""
+    cols = scene.width // TOKEN_PX
+    words: list[list[str]] = [[] for _ in range(cols * (scene.height // TOKEN_PX))]
+    for item in scene.items:
+        words[item.token[0] * cols + item.token[1]] = item.words()
+    return words
