@@ -1,9 +1,7 @@
-"""The world of the embedded model: scenes of items on a layout grid, sampled without pixels, and their pictures.
+"""The world of the embedded model: scenes of items on a layout grid, sampled without pixels.
 
-    python -m training.world --sheet sheet.png        # a contact sheet with questions, to look at
-
-Data flow: sample_scene (what is where) -> token_words (words per visual token) and render (pixels).
-Questions about a scene are made in questions.py; sprites come from atlas.py.
+Data flow: sample_scene (what is where) -> token_words (words per visual token), questions.ask
+(questions, reasoning, answers) and render.render (pixels, from the sprites of atlas.py).
 
 A visual token is 28x28 px (patch 14, spatial merge 2). Items stand on a coarse layout grid whose
 cells are two tokens apart, and the centre of an item always lies well inside one visual token. That
@@ -11,7 +9,6 @@ centre token alone carries the words of the item, however large the item is: one
 Layout row and column of a token: r = (token row + 1) // 2, c = (token column + 1) // 2, from 1.
 """
 
-import argparse
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -185,17 +182,22 @@ def _objects(rng: np.random.Generator, kind: str, hard: float) -> Scene:
     n = whole(rng, 1, 3 + int((MAX_OBJECTS - 3) * hard + 0.5))
     rows, cols, axis_r, axis_c, cells = _spots(rng, n, hard)
     board = rng.random() < 0.35
-    # A few kinds and colours come often, so that every count from 0 to 9 is asked for about as often.
+    # One kind and one colour get a number of items drawn uniformly, so that every count from 0 to 9
+    # is asked for about equally often; the others come from a small pool or are anything.
     families = {"shapes": ["shape"], "things": ["thing"], "mixed": ["shape", "thing"]}[kind]
     pool = [_new_kind(rng, families) for _ in range(whole(rng, 1, 3))]
     colour_pool = some(rng, COLOURS, whole(rng, 1, 4))
+    kind_focus, colour_focus = (whole(rng, 0, min(n, 10)) for _ in range(2))
+    colour_order = some(rng, range(n), n)
     repeat, repeat_colour = rng.random(), rng.random()
     items = []
-    for spot in cells:
-        family, word = pick(rng, pool) if rng.random() < repeat else _new_kind(rng, families)
+    for i, spot in enumerate(cells):
+        pooled = pool[0] if i < kind_focus else pick(rng, pool) if rng.random() < repeat else None
+        family, word = pooled or _new_kind(rng, families)
         colour = ""
         if family == "shape":
-            colour = pick(rng, colour_pool) if rng.random() < repeat_colour else pick(rng, COLOURS)
+            focus = colour_order[i] < colour_focus
+            colour = pick(rng, colour_pool[:1] if focus else colour_pool if rng.random() < repeat_colour else COLOURS)
         items.append(_place(rng, family, word, colour, spot, _item_size(rng, hard)))
     return _scene(kind, rows, cols, items, (len(axis_r), len(axis_c)), hard, {"board": board, "axes": (axis_r, axis_c)})
 
