@@ -60,6 +60,7 @@ export type AskProgress =
   | { type: 'askStage'; stage: AskStage }
   | { type: 'visual'; image: { width: number; height: number }; visual: VisualResult }
   | { type: 'difficulty'; difficulty: DifficultyResult }
+  /** `text` and `tokens` are all of this rollout so far, so that a skipped message loses nothing. */
   | { type: 'rolloutText'; index: number; text: string; tokens: number }
   | { type: 'rolloutDone'; rollout: RolloutResult };
 

@@ -31,6 +31,8 @@ export class RpcClient<
   Progress extends Record<Request['type'], unknown>,
 > {
   private readonly pending = new Map<number, Pending>();
+  /** Canceled here, not yet ended by the other side. */
+  private readonly canceled = new Map<number, (() => void) | undefined>();
   private nextId = 1;
   private closedBy: AvisError | undefined;
 
@@ -42,18 +44,24 @@ export class RpcClient<
    * Sends a request and waits for its end.
    * @throws {AvisError} what the other side threw; 'canceled' when `signal` aborts (the other side is
    * told and the promise rejects at once); the reason given to `close` when the channel closes.
+   * `onLateEnd` is called when the other side comes back from a request that was canceled here.
    */
   request<Type extends Request['type']>(
     request: Extract<Request, { type: Type }>,
-    options: { signal?: AbortSignal; onProgress?: (progress: Progress[Type]) => void } = {},
+    options: {
+      signal?: AbortSignal;
+      onProgress?: (progress: Progress[Type]) => void;
+      onLateEnd?: () => void;
+    } = {},
   ): Promise<Replies[Type]> {
-    const { signal, onProgress } = options;
+    const { signal, onProgress, onLateEnd } = options;
     if (this.closedBy) return Promise.reject(this.closedBy);
     if (signal?.aborted) return Promise.reject(abortError(signal));
     const id = this.nextId++;
     return new Promise<Replies[Type]>((resolve, reject) => {
       const onAbort = () => {
         this.settle(id)?.reject(abortError(signal));
+        this.canceled.set(id, onLateEnd);
         this.channel.post({ kind: 'cancel', id } satisfies Envelope);
       };
       const finish = () => signal?.removeEventListener('abort', onAbort);
@@ -88,9 +96,11 @@ export class RpcClient<
         return;
       case 'reply':
         this.settle(message.id)?.resolve(message.value);
+        this.endLate(message.id);
         return;
       case 'failure':
         this.settle(message.id)?.reject(fromErrorData(message.error));
+        this.endLate(message.id);
         return;
       case 'request':
       case 'cancel':
@@ -98,6 +108,12 @@ export class RpcClient<
       default:
         message satisfies never;
     }
+  }
+
+  private endLate(id: number): void {
+    const onLateEnd = this.canceled.get(id);
+    this.canceled.delete(id);
+    onLateEnd?.();
   }
 
   private settle(id: number): Pending | undefined {
