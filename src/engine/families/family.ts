@@ -1,0 +1,50 @@
+import type { Tensor } from 'onnxruntime-common';
+import type { VisionCostModel } from '../../avis/compute';
+import type { CostModel, VisualRegion } from '../../shared/types';
+import type { Checkpoint } from '../checkpoint';
+import type { RgbImage } from '../image';
+
+/** One image as the vision graph wants it. */
+export interface PreparedImage {
+  /** The vision graph's inputs by name. */
+  feeds: Record<string, Tensor>;
+  /** Patches in time, height and width, for the vision cost. */
+  gridThw: [number, number, number];
+  /** Rows and columns of visual tokens after the spatial merge. */
+  tokenGrid: [number, number];
+  /** Visual tokens of this image in the prompt. */
+  visualTokens: number;
+  regions: VisualRegion[];
+}
+
+/** Position ids of a whole, unpruned prompt. */
+export interface PromptPositions {
+  /** One row for plain positions, three (time, height, width) for M-RoPE; each of prompt length. */
+  axes: Int32Array[];
+  /** The position of the first decoded token, on every axis; pruning doesn't change it. */
+  next: number;
+}
+
+/**
+ * What differs between model families; everything else is shared. An adapter is made once per loaded
+ * checkpoint from its config.json and preprocessor_config.json.
+ */
+export interface Family {
+  readonly imageTokenId: number;
+  readonly cost: CostModel;
+  readonly vision: VisionCostModel;
+  readonly parameters: number;
+  /** Longest prompt + answer that the model's positions allow, in tokens. */
+  readonly maxPositions: number;
+  /** @throws {AvisError} 'badInput' when the family can't take such an image. */
+  prepareImage(image: RgbImage): PreparedImage;
+  /**
+   * Replaces the chat template's placeholder of each image by as many image tokens as it has visual
+   * tokens (and whatever stands between tiles).
+   */
+  expandImages(prompt: string, images: readonly PreparedImage[]): string;
+  /** Positions as the PyTorch model computes them for the unpruned prompt. */
+  positions(promptIds: readonly number[], images: readonly PreparedImage[]): PromptPositions;
+}
+
+export type FamilyFactory = (checkpoint: Checkpoint) => Family;
