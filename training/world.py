@@ -22,7 +22,7 @@ THINGS = [
     "key", "clock", "umbrella", "book", "cup", "bell", "guitar", "house", "tree", "flower",
 ]  # fmt: skip
 COLOURS = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "black"]
-INK_COLOURS = [c for c in COLOURS if c != "yellow"]  # yellow digits cannot be read on light paper
+INK_COLOURS = [c for c in COLOURS if c not in ("yellow", "pink")]  # too pale for thin digits on light paper
 SIGN_WORDS = [
     "stop", "go", "open", "exit", "sale", "push", "pull", "hot", "cold", "taxi",
     "hotel", "cafe", "free", "new", "shop", "park", "help", "home", "menu", "post",
@@ -124,6 +124,8 @@ def sample_scene(rng: np.random.Generator, split: str, hard: float, kind: str | 
     for item in scene.items:  # one style per picture, sometimes mixed
         item.style = pick(rng, styles) if rng.random() < 0.15 else style
     scene.knobs |= _disturbances(rng, hard)
+    # Dark paper only where nothing is drawn in a dark ink.
+    scene.knobs["dark"] = rng.random() < 0.15 and not any(item.colour in ("black", "blue", "purple") or item.family == "bar" for item in scene.items)
     return scene
 
 
@@ -247,12 +249,12 @@ def _bars(rng: np.random.Generator, kind: str, hard: float) -> Scene:
     at the token of its label, under the bar."""
     n = whole(rng, 2, 3 + int(4 * hard + 0.5))
     step = 2 if n <= 4 and rng.random() < 0.6 else 1
-    cols = max(_side(rng, 6), 2 + (n - 1) * step + 1)
+    cols = max(_side(rng, 6), 3 + (n - 1) * step)
     rows = _side(rng, 6)
-    left = whole(rng, 1, cols - 1 - (n - 1) * step)
+    left = whole(rng, 1, cols - 2 - (n - 1) * step)
     values = some(rng, range(1, 10), n) if rng.random() < 0.75 else [whole(rng, 1, 9) for _ in range(n)]
     colours = some(rng, COLOURS, n) if rng.random() < 0.6 else [pick(rng, COLOURS)] * n
-    shift, width = between(rng, -6, 6), between(rng, 0.55, 0.8) * (TOKEN_PX if step == 1 else 44)
+    shift, width = between(rng, -3, 7), between(rng, 15, 23) if step == 1 else between(rng, 18, 32)
     items = []
     for i in range(n):
         spot = (rows - 1, left + i * step)
