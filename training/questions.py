@@ -1,235 +1,22 @@
 """Questions about a scene, with a short reasoning and the answer.
 
     python -m training.questions --scenes 2000        # balance of answers, lengths, examples
-
-Every reasoning can be computed token by token from the visual tokens: it begins with what is sought,
-in the singular; positions are layout rows and columns ("r2 c3", see world.py), the row only where it
-changes; when counting, every item is listed in raster order with the tested attribute immediately
-before the running count ("star: r1 c1 star 1 c4 square 1 r2 c2 star 2"). A part of the lists goes
-column by column instead, so that sampled rollouts are different attempts.
 """
 
 import argparse
 import time
 from collections import Counter
-from dataclasses import dataclass
 
 import numpy as np
 
-from training.world import (
-    COLOURS, SHAPES, SIGN_WORDS, THINGS, Item, Scene, pick, rng_for, sample_scene, some, whole,
+from training.phrasings import SIDES
+from training.reasoning import (
+    BY_COLUMN, Question, add_in_columns, at, holds, listing, near, plural_name, question, running, singular_name,
+    subtract_in_columns, tested, unique_conditions, with_article,
 )  # fmt: skip
+from training.world import COLOURS, SHAPES, SIGN_WORDS, THINGS, Item, Scene, pick, rng_for, sample_scene, some, whole
 
-BY_COLUMN = 0.3  # share of lists that go column by column
-MULTIPLE_CHOICE = 0.3  # share of multiple choice where a task has it
-LETTERS = "ABCD"
-PLURALS = {"fish": "fish", "cherry": "cherries", "strawberry": "strawberries", "butterfly": "butterflies",
-           "bus": "buses", "cross": "crosses"}  # fmt: skip
-
-
-@dataclass(slots=True)
-class Question:
-    text: str
-    think: str
-    answer: str
-    task: str
-    steps: int  # items read plus operations done
-    hard: float
-
-
-PHRASINGS = {
-    "what_corner": [
-        "What is in the {place} corner?", "What is at the {place}?", "Which object is in the {place} corner?",
-        "What do you see at the {place}?", "Name the object in the {place} corner.", "What stands in the {place} corner of the picture?",
-        "The object in the {place} corner: what is it?",
-    ],
-    "what_cell": [
-        "What is in row {r}, column {c}?", "What is at row {r}, column {c}?", "Which object is in row {r} and column {c}?",
-        "Name the object in row {r}, column {c}.", "What do you see in column {c} of row {r}?", "In row {r}, column {c}, what is there?",
-    ],
-    "what_colour": [
-        "What is the {colour} object?", "Which shape is {colour}?", "What shape is the {colour} one?", "Name the {colour} shape.",
-        "What kind of shape is {colour}?", "The {colour} shape: what is it?",
-    ],
-    "what_only": [
-        "What is shown?", "What is this?", "What is in the picture?", "What do you see?", "Name the object.", "Which object is in the image?",
-    ],
-    "colour": [
-        "What colour is the {ref}?", "What color is the {ref}?", "Which colour does the {ref} have?", "Name the colour of the {ref}.",
-        "What is the colour of the {ref}?", "Tell me the color of the {ref}.", "The {ref} is which colour?",
-    ],
-    "exists": [
-        "Is there {a}?", "Is there {a} in the picture?", "Do you see {a}?", "Does the picture show {a}?", "Can you find {a}?",
-        "Is {a} in the image?", "Does the image contain {a}?",
-    ],
-    "count": [
-        "How many {many} are there?", "How many {many} do you see?", "How many {many} are in the picture?", "Count the {many}.",
-        "What is the number of {many}?", "How many {many} does the image show?", "Tell me how many {many} there are.",
-    ],
-    "compare": [
-        "Are there more {x} or {y}?", "Which are there more of, {x} or {y}?", "Do you see more {x} or more {y}?", "More {x} or more {y}?",
-        "Which is more frequent, {x} or {y}?", "Does the picture show more {x} or {y}?", "Of {x} and {y}, which are more numerous?",
-    ],
-    "neighbour": [
-        "What is directly {side} the {ref}?", "What is right next to the {ref}, {side} it?", "Which object is directly {side} the {ref}?",
-        "What do you see directly {side} the {ref}?", "Name the object directly {side} the {ref}.", "Directly {side} the {ref}, what is there?",
-    ],
-    "side": [
-        "Is the {x} {side} the {y}?", "Is the {x} somewhere {side} the {y}?", "Does the {x} lie {side} the {y}?",
-        "Is it true that the {x} is {side} the {y}?", "Do you see the {x} {side} the {y}?", "Does the {x} stand {side} the {y}?",
-    ],
-    "read": [
-        "What number is shown?", "What is the number?", "Read the number.", "Which number do you see?", "What number is in the picture?",
-        "Tell me the number.", "Which number is written here?",
-    ],
-    "read_colour": [
-        "What is the {colour} number?", "Read the {colour} number.", "Which number is {colour}?", "What number is written in {colour}?",
-        "What does the {colour} number say?", "Tell me the {colour} number.",
-    ],
-    "sum": [
-        "What is the sum of the two numbers?", "What is the sum?", "Add the two numbers.", "What do the numbers add up to?",
-        "What do you get if you add the numbers?", "How much are the two numbers together?", "Add up the numbers in the picture.",
-    ],
-    "difference": [
-        "What is the difference between the two numbers?", "What is the difference?", "Subtract the smaller number from the larger.",
-        "By how much do the numbers differ?", "How far apart are the two numbers?", "How much larger is the larger number?",
-    ],
-    "largest": [
-        "Which number is the {most}?", "What is the {most} number?", "Find the {most} number.", "Name the {most} of the numbers.",
-        "Of all the numbers, which is the {most}?", "Tell me the {most} number in the picture.",
-    ],
-    "bar_value": [
-        "What is the value of {bar}?", "How high is {bar}?", "What value does {bar} have?", "Read the value of {bar}.",
-        "How tall is {bar}?", "Tell me the value of {bar}.", "Which value does {bar} reach?",
-    ],
-    "bar_extreme": [
-        "Which bar is the {most}?", "What is the {most} bar?", "Name the {most} bar.", "Which of the bars is the {most}?",
-        "Find the {most} bar.", "Which bar is {most}?",
-    ],
-    "bar_difference": [
-        "How much higher is {x} than {y}?", "How much taller is {x} than {y}?", "By how much does {x} exceed {y}?",
-        "What is the difference between {x} and {y}?", "How far is {x} above {y}?", "What is {x} minus {y}?",
-    ],
-    "bar_sum": [
-        "What is the sum of {x} and {y}?", "How much are {x} and {y} together?", "Add {x} and {y}.",
-        "What is the total of {x} and {y}?", "What do {x} and {y} add up to?", "What is {x} plus {y}?",
-    ],
-    "bar_count": [
-        "How many bars are {than} {v}?", "Count the bars {than} {v}.", "How many of the bars are {than} {v}?",
-        "How many bars do you see {than} {v}?", "What is the number of bars {than} {v}?", "Tell me how many bars are {than} {v}.",
-    ],
-    "sign": [
-        "What does the sign say?", "What is written on the sign?", "Read the sign.", "Which word is on the sign?", "What word do you see?",
-        "What is the word on the sign?",
-    ],
-    "sign_colour": [
-        "What does the {colour} sign say?", "What is written on the {colour} sign?", "Read the {colour} sign.",
-        "Which word is on the {colour} sign?", "What word is on the {colour} sign?", "Tell me what the {colour} sign says.",
-    ],
-}  # fmt: skip
-SIDES = {"left": ("left of", "to the left of"), "right": ("right of", "to the right of"), "above": ("above",), "below": ("below", "under")}
 STEP = {"left": (0, -1), "right": (0, 1), "above": (-1, 0), "below": (1, 0)}
-
-
-# Words for things and conditions -------------------------------------------------------------------
-# A condition (colour, word) holds where both parts that are not "" match; ("", "") is any item.
-
-
-def plural(word: str) -> str:
-    return PLURALS.get(word) or word + "s"
-
-
-def holds(condition: tuple[str, str], item: Item) -> bool:
-    colour, word = condition
-    return (not colour or item.colour == colour) and (not word or item.word == word)
-
-
-def singular_name(condition: tuple[str, str]) -> str:
-    return " ".join(part for part in condition if part)
-
-
-def with_article(condition: tuple[str, str]) -> str:
-    name = singular_name(condition) + ("" if condition[1] else " shape")
-    return ("an " if name[0] in "aeiou" else "a ") + name
-
-
-def plural_name(condition: tuple[str, str], any_word: str) -> str:
-    colour, word = condition
-    return " ".join(part for part in (colour, plural(word) if word else "shapes" if colour else any_word) if part)
-
-
-def unique_conditions(items: list[Item]) -> list[tuple[tuple[str, str], Item]]:
-    """The shortest condition that only this item meets (kind alone, else colour and kind), with the item."""
-    by_word = Counter(item.word for item in items)
-    by_both = Counter((item.colour, item.word) for item in items)
-    found = []
-    for item in items:
-        if by_word[item.word] == 1:
-            found.append((("", item.word), item))
-        elif item.colour and by_both[item.colour, item.word] == 1:
-            found.append(((item.colour, item.word), item))
-    return found
-
-
-# Building blocks of the reasoning ------------------------------------------------------------------
-
-
-def at(item: Item) -> str:
-    return f"r{item.row} c{item.col}"
-
-
-def listing(rng: np.random.Generator, items: list[Item], says) -> str:
-    """Lists the items row by row (or column by column); says(item) is called in that order."""
-    by_column = rng.random() < BY_COLUMN
-    if by_column:
-        items = sorted(items, key=lambda item: (item.col, item.row))
-    parts, line = [], 0
-    for item in items:
-        if by_column:
-            if item.col != line:
-                parts.append(f"c{item.col}")
-                line = item.col
-            parts.append(f"r{item.row}")
-        else:
-            if item.row != line:
-                parts.append(f"r{item.row}")
-                line = item.row
-            parts.append(f"c{item.col}")
-        parts.append(says(item))
-    return " ".join(parts)
-
-
-def tested(condition: tuple[str, str], item: Item) -> str:
-    """The attribute that decides: the colour where one is asked (then the kind where the colour matched)."""
-    colour, word = condition
-    if not colour or not item.colour:
-        return item.word if word or colour else ""
-    return f"{item.colour} {item.word}" if word and item.colour == colour else item.colour
-
-
-def running(values):
-    """A function that returns the running values joined, updated by each call: values is a list of
-    functions item -> increment."""
-    totals = [0] * len(values)
-
-    def step(item: Item) -> str:
-        for i, value in enumerate(values):
-            totals[i] += value(item)
-        return " ".join(map(str, totals))
-
-    return step
-
-
-def question(rng, scene, task, phrasing, think, answer, steps, options=None, **words) -> Question:
-    """Fills a phrasing in; with `options` (wrong answers to draw from) a part becomes multiple choice."""
-    text = pick(rng, PHRASINGS[phrasing]).format(**words)
-    if options is not None and rng.random() < MULTIPLE_CHOICE:
-        wrong = [o for o in options if o != answer]
-        n = min(whole(rng, 2, 3), len(wrong))
-        choices = some(rng, [*some(rng, wrong, n), answer], n + 1)
-        text += " " + " ".join(f"{letter}) {choice}" for letter, choice in zip(LETTERS, choices))
-        answer = LETTERS[choices.index(answer)]
-    return Question(text, think, answer, task, steps, scene.hard)
 
 
 # Tasks: each returns a question or None where the scene does not allow it -----------------------------
@@ -408,31 +195,6 @@ def ask_difference(scene: Scene, rng: np.random.Generator) -> Question | None:
     large, small = max(a.value, b.value), min(a.value, b.value)
     think = f"{at(a)} {a.word} {at(b)} {b.word}: {large} - {small}: " + subtract_in_columns(large, small)
     return question(rng, scene, "difference", "difference", think, str(large - small), 5, near(rng, large - small))
-
-
-def near(rng: np.random.Generator, value: int) -> list[str]:
-    """Wrong options round a result."""
-    return [str(value + d) for d in (-10, -2, -1, 1, 2, 10) if 0 <= value + d <= 99]
-
-
-def add_in_columns(a: int, b: int) -> str:
-    """47 + 25: "7 + 5 = 12, 4 + 2 + 1 = 7"."""
-    ones, carry = a % 10 + b % 10, (a % 10 + b % 10) // 10
-    text = f"{a % 10} + {b % 10} = {ones}"
-    tens = [str(n // 10) for n in (a, b) if n >= 10] + ["1"] * carry
-    if a < 10 and b < 10:
-        return text
-    return f"{text}, {' + '.join(tens)} = {a // 10 + b // 10 + carry}"
-
-
-def subtract_in_columns(a: int, b: int) -> str:
-    """52 - 27: "12 - 7 = 5, 5 - 2 - 1 = 2"."""
-    borrow = a % 10 < b % 10
-    text = f"{a % 10 + 10 * borrow} - {b % 10} = {a % 10 + 10 * borrow - b % 10}"
-    if a < 10:
-        return text
-    tens = [str(a // 10)] + ([str(b // 10)] if b >= 10 else []) + ["1"] * borrow
-    return f"{text}, {' - '.join(tens)} = {a // 10 - b // 10 - borrow}"
 
 
 def ask_largest(scene: Scene, rng: np.random.Generator) -> Question | None:

@@ -1,0 +1,152 @@
+"""What questions and short reasonings are made of; the tasks themselves are in questions.py.
+
+Every reasoning can be computed token by token from the visual tokens: it begins with what is sought,
+in the singular; positions are layout rows and columns ("r2 c3", see world.py), the row only where it
+changes; when counting, every item is listed in raster order with the tested attribute immediately
+before the running count ("star: r1 c1 star 1 c4 square 1 r2 c2 star 2"). A part of the lists goes
+column by column instead, so that sampled rollouts are different attempts.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.phrasings import PHRASINGS, plural
+from training.world import Item, pick, some, whole
+
+BY_COLUMN = 0.3  # share of lists that go column by column
+MULTIPLE_CHOICE = 0.3  # share of multiple choice where a task has it
+LETTERS = "ABCD"
+
+
+@dataclass(slots=True)
+class Question:
+    text: str
+    think: str
+    answer: str
+    task: str
+    steps: int  # items read plus operations done
+    hard: float
+
+
+# Words for things and conditions -------------------------------------------------------------------
+# A condition (colour, word) holds where both parts that are not "" match; ("", "") is any item.
+
+
+def holds(condition: tuple[str, str], item: Item) -> bool:
+    colour, word = condition
+    return (not colour or item.colour == colour) and (not word or item.word == word)
+
+
+def singular_name(condition: tuple[str, str]) -> str:
+    return " ".join(part for part in condition if part)
+
+
+def with_article(condition: tuple[str, str]) -> str:
+    name = singular_name(condition) + ("" if condition[1] else " shape")
+    return ("an " if name[0] in "aeiou" else "a ") + name
+
+
+def plural_name(condition: tuple[str, str], any_word: str) -> str:
+    colour, word = condition
+    return " ".join(part for part in (colour, plural(word) if word else "shapes" if colour else any_word) if part)
+
+
+def unique_conditions(items: list[Item]) -> list[tuple[tuple[str, str], Item]]:
+    """The shortest condition that only this item meets (kind alone, else colour and kind), with the item."""
+    by_word = Counter(item.word for item in items)
+    by_both = Counter((item.colour, item.word) for item in items)
+    found = []
+    for item in items:
+        if by_word[item.word] == 1:
+            found.append((("", item.word), item))
+        elif item.colour and by_both[item.colour, item.word] == 1:
+            found.append(((item.colour, item.word), item))
+    return found
+
+
+# Building blocks of the reasoning ------------------------------------------------------------------
+
+
+def at(item: Item) -> str:
+    return f"r{item.row} c{item.col}"
+
+
+def listing(rng: np.random.Generator, items: list[Item], says) -> str:
+    """Lists the items row by row (or column by column); says(item) is called in that order."""
+    by_column = rng.random() < BY_COLUMN
+    if by_column:
+        items = sorted(items, key=lambda item: (item.col, item.row))
+    parts, line = [], 0
+    for item in items:
+        if by_column:
+            if item.col != line:
+                parts.append(f"c{item.col}")
+                line = item.col
+            parts.append(f"r{item.row}")
+        else:
+            if item.row != line:
+                parts.append(f"r{item.row}")
+                line = item.row
+            parts.append(f"c{item.col}")
+        parts.append(says(item))
+    return " ".join(parts)
+
+
+def tested(condition: tuple[str, str], item: Item) -> str:
+    """The attribute that decides: the colour where one is asked (then the kind where the colour matched)."""
+    colour, word = condition
+    if not colour or not item.colour:
+        return item.word if word or colour else ""
+    return f"{item.colour} {item.word}" if word and item.colour == colour else item.colour
+
+
+def running(values):
+    """A function that returns the running values joined, updated by each call: values is a list of
+    functions item -> increment."""
+    totals = [0] * len(values)
+
+    def step(item: Item) -> str:
+        for i, value in enumerate(values):
+            totals[i] += value(item)
+        return " ".join(map(str, totals))
+
+    return step
+
+
+def question(rng, scene, task, phrasing, think, answer, steps, options=None, **words) -> Question:
+    """Fills a phrasing in; with `options` (wrong answers to draw from) a part becomes multiple choice."""
+    text = pick(rng, PHRASINGS[phrasing]).format(**words)
+    if options is not None and rng.random() < MULTIPLE_CHOICE:
+        wrong = [o for o in options if o != answer]
+        n = min(whole(rng, 2, 3), len(wrong))
+        choices = some(rng, [*some(rng, wrong, n), answer], n + 1)
+        text += " " + " ".join(f"{letter}) {choice}" for letter, choice in zip(LETTERS, choices))
+        answer = LETTERS[choices.index(answer)]
+    return Question(text, think, answer, task, steps, scene.hard)
+
+
+def near(rng: np.random.Generator, value: int) -> list[str]:
+    """Wrong options round a result."""
+    return [str(value + d) for d in (-10, -2, -1, 1, 2, 10) if 0 <= value + d <= 99]
+
+
+def add_in_columns(a: int, b: int) -> str:
+    """47 + 25: "7 + 5 = 12, 4 + 2 + 1 = 7"."""
+    ones, carry = a % 10 + b % 10, (a % 10 + b % 10) // 10
+    text = f"{a % 10} + {b % 10} = {ones}"
+    tens = [str(n // 10) for n in (a, b) if n >= 10] + ["1"] * carry
+    if a < 10 and b < 10:
+        return text
+    return f"{text}, {' + '.join(tens)} = {a // 10 + b // 10 + carry}"
+
+
+def subtract_in_columns(a: int, b: int) -> str:
+    """52 - 27: "12 - 7 = 5, 5 - 2 - 1 = 2"."""
+    borrow = a % 10 < b % 10
+    text = f"{a % 10 + 10 * borrow} - {b % 10} = {a % 10 + 10 * borrow - b % 10}"
+    if a < 10:
+        return text
+    tens = [str(a // 10)] + ([str(b // 10)] if b >= 10 else []) + ["1"] * borrow
+    return f"{text}, {' - '.join(tens)} = {a // 10 - b // 10 - borrow}"
