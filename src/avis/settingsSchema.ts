@@ -3,7 +3,7 @@ import { AvisError } from '../shared/errors';
 import type { AskSettings } from '../shared/types';
 import { settingRanges } from './settings';
 
-/** The schema of `AskSettings`; the ranges are those of settings.ts. */
+/** The schema of `AskSettings`. The ranges are those of settings.ts. */
 export const settingsSchema = z.strictObject({
   prune: z
     .discriminatedUnion('mode', [
@@ -52,14 +52,20 @@ export function checkSettings(settings: unknown): AskSettings {
 
 /** One sentence for a schema issue: "settings.prune.ratio is 1.5: it must be …". */
 export function describeIssue(issue: z.core.$ZodIssue, root: string): string {
-  const path = [root, ...issue.path.map(String)].filter(Boolean).join('.');
+  const path = [root, ...issue.path.map(String)].join('.');
   if (issue.code === 'unrecognized_keys') {
     return `${path} has an unknown entry ${issue.keys.map((key) => `"${key}"`).join(', ')}.`;
   }
-  if (issue.input === undefined) return `${path} is missing.`;
-  const value = JSON.stringify(issue.input) ?? String(issue.input);
+  // A wrong discriminator is reported with the whole object as its input.
+  const input =
+    issue.code === 'invalid_union' && issue.discriminator !== undefined
+      ? (issue.input as Record<string, unknown>)[issue.discriminator]
+      : issue.input;
+  if (input === undefined) return `${path} is missing.`;
+  const value = typeof input === 'number' ? String(input) : JSON.stringify(input);
   const shown = value.length > 60 ? `${value.slice(0, 60)}…` : value;
-  return `${path} is ${shown}: ${issue.message}.`;
+  const reason = issue.message.replace(/^Invalid (input|discriminator value)[:.] (?=.)/, '');
+  return `${path} is ${shown}: ${reason}.`;
 }
 
 function numberWithin(name: keyof typeof settingRanges) {

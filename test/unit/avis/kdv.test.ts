@@ -3,9 +3,12 @@ import { keepVisualTokens, keyDiversityScores, pruneRatioOf } from '../../../src
 import { AvisError } from '../../../src/shared/errors';
 import { normals, randomSource } from './random';
 
+const norm = (v: number[]) => Math.sqrt(v.reduce((sum, x) => sum + x * x, 0));
+const fixed = (ratio: number) => ({ mode: 'fixed', ratio }) as const;
+const adaptive = (tauDegrees: number) => ({ mode: 'adaptive', tauDegrees }) as const;
+
 /** The definition, word for word in float64: normalise, anchor, −cosine, mean over heads. */
 function literalScores(keys: number[][][]): number[] {
-  const norm = (v: number[]) => Math.sqrt(v.reduce((sum, x) => sum + x * x, 0));
   const perHead = keys.map((tokens) => {
     const normalised = tokens.map((key) => key.map((x) => x / norm(key)));
     const anchor = normalised[0]!.map(
@@ -94,9 +97,6 @@ describe('keyDiversityScores', () => {
 });
 
 describe('keepVisualTokens', () => {
-  const fixed = (ratio: number) => ({ mode: 'fixed', ratio }) as const;
-  const adaptive = (tauDegrees: number) => ({ mode: 'adaptive', tauDegrees }) as const;
-
   it('keeps the int(N·(1−ρ)) highest in ascending order', () => {
     const scores = [0.1, 0.9, -0.3, 0.5, 0.4, -0.9];
     assert.deepEqual(keepVisualTokens(scores, fixed(0)), [0, 1, 2, 3, 4, 5]);
