@@ -1,0 +1,142 @@
+"""Batches for training and measuring, made in one worker process.
+
+Flow: scene seeds -> scenes bucketed by grid -> questions -> token ids -> (pixels) -> Batch.
+All pictures of a batch share one grid, so nothing is padded but the questions inside attention.
+"""
+
+import os
+import random
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from training.model import TOKEN_PX
+from training.questions import ask
+from training.tokenizer import DIRECT_SUFFIX, PREFIX_TEXT, THINK_SUFFIX, TURN_TEXT, load
+from training.world import rng_for, sample_scene, token_words
+
+DIRECT_SHARE = 0.15  # answers without reasoning
+TOKENS_PER_BATCH = 1100  # visual tokens; decides how many pictures of a grid make a batch
+
+
+@dataclass
+class Batch:
+    rows: int  # visual tokens down and across
+    cols: int
+    images: int
+    word_at: torch.Tensor  # [W] picture * N + visual token of each world word
+    word: torch.Tensor  # [W] its token id
+    ids: torch.Tensor  # [M] question and response tokens of all questions end to end
+    offset: torch.Tensor  # [M] position after the picture
+    slots: torch.Tensor  # [M] place in the padded layout, see LanguageModel.forward
+    target: torch.Tensor  # [M] next token where it belongs to the response, else -100
+    shape: tuple  # (questions per picture, padded length)
+    pixels: torch.Tensor | None  # uint8 [B, H, W, 3]
+    next_index: int  # first scene seed not drawn yet: where to go on after an interruption
+
+
+@dataclass
+class Example:
+    """One question of a fixed set, as evaluate.py wants it."""
+
+    scene: object
+    question: object
+    prompt: list = field(default_factory=list)  # token ids from the question to "assistant\n"
+
+
+def response_text(question, direct):
+    answer = f"<answer>{question.answer}</answer><|im_end|>"
+    return answer if direct else f"<think>{question.think}</think>{answer}"
+
+
+def as_people_type(text, rng):
+    """Now and then without the capital letter or the final punctuation mark."""
+    if rng.random() < 0.15:
+        text = text[0].lower() + text[1:]
+    if rng.random() < 0.15 and text[-1] in "?.":
+        text = text[:-1]
+    return text
+
+
+def make_batch(scenes, tokenizer, per_image, rng, draw, next_index):
+    """scenes: list of (scene, generator) of one grid -> Batch; `draw` renders the pixels too."""
+    if draw:
+        from training.render import render
+    rows, cols = scenes[0][0].height // TOKEN_PX, scenes[0][0].width // TOKEN_PX
+    word_at, word, prompts, responses, pixels = [], [], [], [], []
+    for i, (scene, generator) in enumerate(scenes):
+        for n, words in enumerate(token_words(scene)):
+            for w in words:
+                word_at.append(i * rows * cols + n)
+                word.append(tokenizer.token_to_id(w.replace(" ", "Ġ")))
+        for question in ask(scene, generator, per_image):
+            direct = rng.random() < DIRECT_SHARE
+            suffix = DIRECT_SUFFIX if direct else THINK_SUFFIX
+            prompts.append(as_people_type(question.text, rng) + suffix + TURN_TEXT)
+            responses.append(response_text(question, direct))
+        if draw:
+            pixels.append(render(scene, generator))
+    ids, offset, slots, target = [], [], [], []
+    prompts = [e.ids for e in tokenizer.encode_batch(prompts)]
+    responses = [e.ids for e in tokenizer.encode_batch(responses)]
+    width = max(len(p) + len(r) for p, r in zip(prompts, responses)) - 1
+    for i, (p, r) in enumerate(zip(prompts, responses)):
+        n = len(p) + len(r) - 1  # the last token is only a target
+        ids += p + r[:-1]
+        offset += range(n)
+        slots += range(i * width, i * width + n)
+        target += [-100] * (len(p) - 1) + r
+    tensor = lambda x: torch.tensor(x, dtype=torch.long)
+    return Batch(
+        rows, cols, len(scenes), tensor(word_at), tensor(word), tensor(ids), tensor(offset), tensor(slots),
+        tensor(target), (per_image, width), torch.from_numpy(np.stack(pixels)) if draw else None, next_index,
+    )  # fmt: skip
+
+
+class Stream(IterableDataset):
+    """Endless batches of the training split from scene `start` on. `draw`: with pixels."""
+
+    def __init__(self, start, per_image, draw):
+        self.start, self.per_image, self.draw = start, per_image, draw
+
+    def __iter__(self):
+        torch.set_num_threads(1)
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        tokenizer, buckets, index = load(), {}, self.start
+        while True:
+            generator = rng_for("train", index)
+            index += 1
+            scene = sample_scene(generator, "train", generator.random())
+            bucket = buckets.setdefault((scene.height, scene.width), [])
+            bucket.append((scene, generator))
+            tokens = scene.height * scene.width // TOKEN_PX**2
+            if len(bucket) >= max(4, round(TOKENS_PER_BATCH / tokens)):
+                del buckets[scene.height, scene.width]
+                yield make_batch(bucket, tokenizer, self.per_image, random.Random(index), self.draw, index)
+
+
+def stream(start, per_image, draw):
+    dataset = Stream(start, per_image, draw)
+    return iter(DataLoader(dataset, batch_size=None, num_workers=1, prefetch_factor=8))
+
+
+def fixed_examples(split, count, per_image, tokenizer, start=0):
+    """The first `count` questions of a split (`per_image` for each scene from seed `start` on), asked
+    with reasoning: list of Example, and the generators to render the scenes with, by scene."""
+    examples, generators, index = [], {}, start
+    while len(examples) < count:
+        generator = rng_for(split, index)
+        index += 1
+        scene = sample_scene(generator, split, generator.random())
+        for question in ask(scene, generator, per_image):
+            prompt = tokenizer.encode(question.text + THINK_SUFFIX + TURN_TEXT).ids
+            examples.append(Example(scene, question, prompt))
+        generators[id(scene)] = generator
+    return examples[:count], generators
+
+
+def prefix_ids(tokenizer):
+    """Token ids before and after the visual tokens."""
+    return tokenizer.encode(PREFIX_TEXT).ids, tokenizer.encode("<|vision_end|>").ids
