@@ -30,8 +30,9 @@ describe('EngineClient', () => {
   let logged: string[];
   let idleMinutes: number;
 
+  const log = (message: string) => void logged.push(message);
+
   function create(options: { stopTimeoutMs?: number; hardCancelMs?: number } = {}): EngineClient {
-    const log = (message: string) => void logged.push(message);
     return new EngineClient({
       script,
       cacheFolder: '/cache',
@@ -215,7 +216,7 @@ describe('EngineClient', () => {
     client = new EngineClient({
       script: join(tmpdir(), 'no-such-script.mjs'),
       cacheFolder: '/cache',
-      log: { debug() {}, info() {}, warn: (line) => void logged.push(line), error() {} },
+      log: { debug: log, info: log, warn: log, error: log },
       idleMinutes: () => 0,
     });
     await assert.rejects(client.load(model), hasCode('engineStopped', /exit code 1/));
