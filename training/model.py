@@ -71,11 +71,8 @@ class Config:
                 "hidden_act": "silu",
                 "max_position_embeddings": 2048,
                 "rms_norm_eps": 1e-6,
-                "rope_parameters": {
-                    "rope_type": "default",
-                    "rope_theta": self.rope_theta,
-                    "mrope_section": list(self.mrope_section),
-                },
+                "rope_theta": self.rope_theta,
+                "rope_scaling": {"type": "mrope", "mrope_section": list(self.mrope_section)},
                 "tie_word_embeddings": True,
                 "bos_token_id": special_ids["<|endoftext|>"],
                 "eos_token_id": special_ids["<|im_end|>"],
