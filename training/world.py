@@ -207,7 +207,7 @@ def _objects(rng: np.random.Generator, kind: str, hard: float) -> Scene:
 def _large_objects(rng: np.random.Generator, kind: str, hard: float) -> Scene:
     """One to four drawings of 60-108 px, four tokens apart."""
     down, across = whole(rng, 1, 2), whole(rng, 1, 2)
-    rows, cols = 5 + 4 * (down - 1) + whole(rng, 0, 2), 5 + 4 * (across - 1) + whole(rng, 0, 2)
+    rows, cols = 5 + 4 * (down - 1) + whole(rng, 0, 4), 5 + 4 * (across - 1) + whole(rng, 0, 4)
     top, left = whole(rng, 2, rows - 3 - 4 * (down - 1)), whole(rng, 2, cols - 3 - 4 * (across - 1))
     families = {"shapes": ["shape"], "things": ["thing"], "mixed": ["shape", "thing"]}[kind]
     items = []
