@@ -20,11 +20,15 @@ import { showError } from './showError';
 
 const recentQuestionsKey = 'avis.recentQuestions';
 
+/** A change of these takes another engine process. */
+const modelSettings = ['avis.model.path', 'avis.engine.device', 'avis.engine.dtype'];
+
 export class App implements AvisApi, vscode.Disposable {
   readonly engine: EngineClient;
   readonly panels: Panels;
   /** The checkpoint that comes with the extension. */
   readonly embeddedFolder: string;
+  private readonly configurationListener: vscode.Disposable;
 
   constructor(
     readonly context: vscode.ExtensionContext,
@@ -43,6 +47,10 @@ export class App implements AvisApi, vscode.Disposable {
       embeddedFolder: this.embeddedFolder,
       recentQuestions: () => this.recentQuestions,
       handle: (panel, message) => this.handle(panel, message),
+    });
+    this.configurationListener = vscode.workspace.onDidChangeConfiguration((event) => {
+      const affected = modelSettings.some((setting) => event.affectsConfiguration(setting));
+      if (affected && this.engine.state.status !== 'unloaded') this.warmUp();
     });
   }
 
@@ -101,6 +109,7 @@ export class App implements AvisApi, vscode.Disposable {
 
   dispose(): void {
     this.panels.dispose();
+    this.configurationListener.dispose();
   }
 
   private handle(panel: Panel, message: PanelMessage): void {

@@ -2,7 +2,7 @@
 import * as vscode from 'vscode';
 import { AvisError } from '../shared/errors';
 import type { App } from './app';
-import { fileName, isConfigFile, isImage, pickImages } from './files';
+import { fileName, isConfigFile, isImage, pickImages, readTextFile } from './files';
 import { askQuestion } from './questionBox';
 import { showError } from './showError';
 
@@ -162,14 +162,26 @@ async function imageForConfig(app: App): Promise<vscode.Uri | undefined> {
   return image;
 }
 
+interface Sample {
+  file: string;
+  question: string;
+  note: string;
+}
+
 async function openSamples(app: App): Promise<void> {
   const folder = vscode.Uri.joinPath(app.context.extensionUri, 'media', 'samples');
-  const entries = await vscode.workspace.fs.readDirectory(folder);
-  const samples = entries
-    .map(([name]) => ({ label: name, uri: vscode.Uri.joinPath(folder, name) }))
-    .filter(({ uri }) => isImage(uri));
-  const chosen = await vscode.window.showQuickPick(samples, { title: 'AVIS: sample images' });
-  if (chosen) await ask(app, chosen.uri, undefined);
+  const list = await readTextFile(vscode.Uri.joinPath(folder, 'questions.json'));
+  const items = (JSON.parse(list) as Sample[]).map(({ file, question, note }) => ({
+    label: question,
+    description: file,
+    detail: note,
+    image: vscode.Uri.joinPath(folder, file),
+  }));
+  const chosen = await vscode.window.showQuickPick(items, {
+    title: 'AVIS: ask about a sample image',
+    matchOnDescription: true,
+  });
+  if (chosen) await ask(app, chosen.image, chosen.label);
 }
 
 function asUri(argument: unknown): vscode.Uri | undefined {
