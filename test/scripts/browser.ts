@@ -36,7 +36,7 @@ export async function launchBrowser(): Promise<Browser> {
 async function findBrowser(): Promise<{ executablePath: string; env: Record<string, string> }> {
   const named = process.env['AVIS_TEST_BROWSER'];
   if (named !== undefined) return { executablePath: named, env: {} };
-  if (process.platform === 'linux' && process.arch === 'x64') return unpackBrowser();
+  if (hasPackedBrowser()) return findPackedBrowser();
   const found = installedBrowsers[process.platform]?.find((path) => existsSync(path));
   if (found !== undefined) return { executablePath: found, env: {} };
   throw new Error(
@@ -44,40 +44,28 @@ async function findBrowser(): Promise<{ executablePath: string; env: Record<stri
   );
 }
 
-/** Unpacks the browser of @sparticuz/chromium, with its SwiftShader, fonts and NSS libraries. */
-async function unpackBrowser(): Promise<{ executablePath: string; env: Record<string, string> }> {
-  const packageFile = createRequire(import.meta.url).resolve('@sparticuz/chromium');
-  const packed = join(dirname(packageFile), '../../bin');
-  const folder = join(testBedFolder, 'chromium');
-  if (!existsSync(folder)) {
-    console.log('Unpacking the browser …');
-    const partial = `${folder}.partial`;
-    await rm(partial, { recursive: true, force: true });
-    await mkdir(partial, { recursive: true });
-    for (const name of ['chromium', 'fonts.tar', 'swiftshader.tar', 'al2023.tar']) {
-      await pipeline(
-        createReadStream(join(packed, `${name}.br`)),
-        createBrotliDecompress(),
-        createWriteStream(join(partial, name)),
-      );
-      if (!name.endsWith('.tar')) continue;
-      execFileSync('tar', ['-xf', join(partial, name), '-C', partial]);
-      await rm(join(partial, name));
-    }
-    await chmod(join(partial, 'chromium'), 0o755);
-    await writeFile(
-      join(partial, 'fonts.conf'),
-      `<?xml version="1.0"?>
-<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
-<fontconfig>
-  <dir>${folder}/fonts</dir>
-  <dir>/usr/share/fonts</dir>
-  <cachedir>${folder}/fontsCache</cachedir>
-</fontconfig>
-`,
-    );
-    await rename(partial, folder);
-  }
+/**
+ * @returns the variables under which webgpu runs on SwiftShader, a software Vulkan that comes with the
+ * browser, and so on any machine; nothing where there is none for this platform.
+ */
+export async function softwareGpuEnvironment(): Promise<Record<string, string>> {
+  if (!hasPackedBrowser()) return {};
+  const folder = await unpackBrowser();
+  return {
+    VK_ICD_FILENAMES: join(folder, 'vk_swiftshader_icd.json'),
+    LD_LIBRARY_PATH: [folder, process.env['LD_LIBRARY_PATH'] ?? ''].join(':'),
+  };
+}
+
+function hasPackedBrowser(): boolean {
+  return process.platform === 'linux' && process.arch === 'x64';
+}
+
+async function findPackedBrowser(): Promise<{
+  executablePath: string;
+  env: Record<string, string>;
+}> {
+  const folder = await unpackBrowser();
   const executablePath = join(folder, 'chromium');
   const env: Record<string, string> = { FONTCONFIG_FILE: join(folder, 'fonts.conf') };
   // Its NSS libraries only where the system has none: they may not suit the system's own.
@@ -91,6 +79,43 @@ async function unpackBrowser(): Promise<{ executablePath: string; env: Record<st
     }
   }
   return { executablePath, env };
+}
+
+/** Unpacks @sparticuz/chromium with its SwiftShader, fonts and NSS libraries; @returns the folder. */
+async function unpackBrowser(): Promise<string> {
+  const folder = join(testBedFolder, 'chromium');
+  if (existsSync(folder)) return folder;
+
+  console.log('Unpacking the browser …');
+  const packageFile = createRequire(import.meta.url).resolve('@sparticuz/chromium');
+  const packed = join(dirname(packageFile), '../../bin');
+  const partial = `${folder}.partial`;
+  await rm(partial, { recursive: true, force: true });
+  await mkdir(partial, { recursive: true });
+  for (const name of ['chromium', 'fonts.tar', 'swiftshader.tar', 'al2023.tar']) {
+    await pipeline(
+      createReadStream(join(packed, `${name}.br`)),
+      createBrotliDecompress(),
+      createWriteStream(join(partial, name)),
+    );
+    if (!name.endsWith('.tar')) continue;
+    execFileSync('tar', ['-xf', join(partial, name), '-C', partial]);
+    await rm(join(partial, name));
+  }
+  await chmod(join(partial, 'chromium'), 0o755);
+  await writeFile(
+    join(partial, 'fonts.conf'),
+    `<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>${folder}/fonts</dir>
+  <dir>/usr/share/fonts</dir>
+  <cachedir>${folder}/fontsCache</cachedir>
+</fontconfig>
+`,
+  );
+  await rename(partial, folder);
+  return folder;
 }
 
 function starts(executablePath: string, env: Record<string, string>): boolean {

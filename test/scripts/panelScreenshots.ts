@@ -37,7 +37,7 @@ try {
       const { page } = workbench;
       try {
         const panel = await askInExplorer(page, image, question);
-        await waitForRun(panel);
+        await waitForRun(panel, 1);
         console.log(await saveScreenshot(page, `panel-${theme}`));
         await runCommandByTitle(page, 'View: Close Primary Side Bar');
         await page.setViewportSize({ width: 448, height: 1000 });

@@ -1,6 +1,7 @@
 // Starts a script of this folder on any clone: installs the dependencies first where they are missing
 // or differ from the lock file, then runs the TypeScript script with what follows as its arguments.
-//   node test/scripts/run.mjs SCRIPT [ARGUMENT…]
+// Without a script it only installs.
+//   node test/scripts/run.mjs [SCRIPT [ARGUMENT…]]
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -31,6 +32,7 @@ if (!dependenciesMatchLock()) {
   }
 }
 
+if (script === undefined) process.exit(0);
 const child = spawn(
   process.execPath,
   ['--import', 'tsx', join('test/scripts', `${script}.ts`), ...scriptArguments],

@@ -1,6 +1,6 @@
 /** The suite that runs inside VS Code: compiled once, run on the npm server or on the desktop. */
 import { existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as esbuild from 'esbuild';
@@ -21,6 +21,7 @@ export interface SuiteSummary {
 /** @returns the `extensionTestsPath` of the compiled suite. */
 export async function compileSuite(): Promise<string> {
   const outdir = join(root, 'out/test/vscode');
+  await rm(outdir, { recursive: true, force: true }); // of tests that are no more
   await esbuild.build({
     entryPoints: [join(root, 'test/vscode/index.ts'), join(root, 'test/vscode/*.test.ts')],
     outdir,

@@ -157,7 +157,13 @@ export async function askInExplorer(page: Page, image: string, question: string)
   return findWebview(page, '#root > *');
 }
 
-/** Waits until the panel's run has ended with an answer or an error. */
-export async function waitForRun(panel: Frame, limitMs = 120_000): Promise<void> {
-  await panel.locator('#root[aria-busy="false"]').waitFor({ timeout: limitMs });
+/**
+ * Waits until the panel shows the end of run `id`.
+ * @throws with the panel's own message when the run fails.
+ */
+export async function waitForRun(panel: Frame, id: number, limitMs = 120_000): Promise<void> {
+  const finished = panel.locator('.answer-title', { hasText: `#${id}` });
+  const failed = panel.locator('.notice.error:visible');
+  await finished.or(failed).first().waitFor({ timeout: limitMs });
+  if (await failed.isVisible()) throw new Error(`The run failed: ${await failed.innerText()}`);
 }

@@ -1,0 +1,81 @@
+/**
+ * Everything that can fail: unit tests, the suite inside VS Code, the end-to-end test as a person.
+ *   npm test                      all of it
+ *   npm run test:vscode           some stages, by name: build, unit, vscode, e2e
+ */
+import { softwareGpuEnvironment } from './browser';
+import { root } from './paths';
+import { killProcess, startProcess } from './processes';
+
+interface Stage {
+  title: string;
+  args: string[];
+  env?: Record<string, string>;
+  limitMinutes: number;
+}
+
+const mocha = ['node_modules/mocha/bin/mocha.js', '--import=tsx'];
+const stages: Record<string, Stage> = {
+  build: { title: 'Build', args: ['esbuild.js'], limitMinutes: 2 },
+  unit: {
+    title: 'Unit tests',
+    args: [...mocha, 'test/unit/**/*.test.ts'],
+    // So that the webgpu path is tested on machines without a graphics card, too.
+    env: await softwareGpuEnvironment(),
+    limitMinutes: 6,
+  },
+  vscode: {
+    title: 'Suite inside VS Code',
+    args: ['--import=tsx', 'test/scripts/vscodeSuite.ts'],
+    limitMinutes: 6,
+  },
+  e2e: {
+    title: 'End-to-end test, as a person',
+    args: [...mocha, 'test/e2e/**/*.test.ts'],
+    limitMinutes: 6,
+  },
+};
+
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(stages);
+const summary: string[] = [];
+const total = { passed: 0, failed: 0 };
+for (const name of wanted) {
+  const stage = stages[name];
+  if (!stage) throw new Error(`No stage "${name}"; there are ${Object.keys(stages).join(', ')}.`);
+  console.log(`\n── ${stage.title} ──\n`);
+  const startedAt = Date.now();
+  const { passed, failed } = await runStage(stage);
+  total.passed += passed;
+  total.failed += failed;
+  const seconds = Math.round((Date.now() - startedAt) / 1000);
+  summary.push(`${stage.title}: ${passed} passed, ${failed} failed (${seconds} s)`);
+  if (name === 'build' && failed > 0) break;
+}
+console.log(`\n${summary.join('\n')}\n${total.passed} passed, ${total.failed} failed`);
+process.exit(total.failed === 0 ? 0 : 1);
+
+/** Shows a stage's output and counts its tests; a stage that fails without a count is one failure. */
+async function runStage(stage: Stage): Promise<{ passed: number; failed: number }> {
+  const child = startProcess(process.execPath, stage.args, {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...stage.env },
+  });
+  let output = '';
+  child.stdout?.on('data', (chunk: Buffer) => {
+    output += chunk.toString();
+    process.stdout.write(chunk);
+  });
+  const timer = setTimeout(() => {
+    console.error(`${stage.title} was stopped after ${stage.limitMinutes} minutes.`);
+    killProcess(child);
+  }, stage.limitMinutes * 60_000);
+  const code = await new Promise<number | null>((resolve) => {
+    child.once('close', resolve);
+  });
+  clearTimeout(timer);
+  const count = (pattern: RegExp) => Number(pattern.exec(output)?.[1] ?? 0);
+  const passed = count(/(\d+) (?:passing|passed)/);
+  const failed = count(/(\d+) (?:failing|failed)/);
+  return { passed, failed: code === 0 ? failed : Math.max(failed, 1) };
+}
