@@ -1,0 +1,53 @@
+/** How figures are written for people. */
+
+/** 0.7134 → "71 %"; shares below one percent that are not 0 keep a digit. */
+export function formatShare(share: number): string {
+  const percent = share * 100;
+  const small = percent !== 0 && Math.abs(percent) < 1;
+  return `${percent.toFixed(small ? 1 : 0)} %`.replace('-', '−');
+}
+
+/** Two decimals with a true minus sign: scores and p̂. */
+export function formatScore(score: number): string {
+  return score.toFixed(2).replace('-', '−');
+}
+
+export function formatCount(count: number): string {
+  return Math.round(count).toLocaleString('en-US').replaceAll(',', '\u202f');
+}
+
+/** 0.4 → "0.4 ms", 312 → "312 ms", 1240 → "1.24 s", 75000 → "1 min 15 s". */
+export function formatMs(milliseconds: number): string {
+  if (milliseconds > 0 && milliseconds < 9.95) return `${milliseconds.toFixed(1)} ms`;
+  if (milliseconds < 999.5) return `${Math.round(milliseconds)} ms`;
+  const seconds = milliseconds / 1000;
+  if (seconds < 59.95) return `${seconds.toFixed(seconds < 9.995 ? 2 : 1)} s`;
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+/** Decimal multiples, as data sheets use for operations: 3.2e9 → "3.2 GFLOP". */
+export function formatFlops(flops: number): string {
+  return `${scaled(flops, 1000, ['', 'k', 'M', 'G', 'T', 'P'])}FLOP`;
+}
+
+/** Binary multiples, as memory is counted: 1536 → "1.5 KiB". */
+export function formatBytes(bytes: number): string {
+  return `${scaled(bytes, 1024, ['', 'Ki', 'Mi', 'Gi', 'Ti'])}B`;
+}
+
+function scaled(value: number, base: number, prefixes: readonly string[]): string {
+  let power = 0;
+  let rest = value;
+  while (rest >= base && power < prefixes.length - 1) {
+    rest /= base;
+    power += 1;
+  }
+  const digits = rest >= 100 || Number.isInteger(rest) ? 0 : rest >= 10 ? 1 : 2;
+  return `${rest.toFixed(digits)} ${prefixes[power]!}`;
+}
+
+/** "1 token", "3 tokens". */
+export function formatUnits(count: number, unit: string): string {
+  return `${formatCount(count)} ${unit}${count === 1 ? '' : 's'}`;
+}

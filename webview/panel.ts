@@ -1,0 +1,60 @@
+/** The panel's entry: messages in, the person's acts out, one PanelModel between them. */
+import './panel.css';
+import { createPage } from './page';
+import {
+  applyHostMessage,
+  emptyModel,
+  type PanelModel,
+  type SavedPanel,
+  shownRecord,
+  stateToKeep,
+} from './panelModel';
+import type { HostMessage, PanelMessage, RunPurpose } from '../src/shared/panelProtocol';
+
+const vscode = acquireVsCodeApi<SavedPanel>();
+const post = (message: PanelMessage) => vscode.postMessage(message);
+
+let model: PanelModel = emptyModel;
+let saved = vscode.getState();
+let renderPending = false;
+let saveTimer: number | undefined;
+
+const page = createPage({ update, ask, post });
+(document.getElementById('root') ?? document.body).append(page.root);
+
+/** Sets the model; the page follows in the next frame, the kept state soon after. */
+function update(change: (model: PanelModel) => PanelModel): void {
+  model = change(model);
+  if (!renderPending) {
+    renderPending = true;
+    requestAnimationFrame(() => {
+      renderPending = false;
+      page.render(model);
+    });
+  }
+  saveTimer ??= window.setTimeout(keep, 200);
+}
+
+function keep(): void {
+  window.clearTimeout(saveTimer);
+  saveTimer = undefined;
+  const state = stateToKeep(model);
+  if (state) vscode.setState(state);
+}
+
+function ask(purpose: RunPurpose): void {
+  const vanillaOf = purpose === 'vanilla' ? shownRecord(model)?.result : undefined;
+  const question = vanillaOf?.question ?? model.question.trim();
+  const settings = vanillaOf?.settings ?? model.settings;
+  if (!settings || question === '') return;
+  if (purpose === 'run') update((before) => ({ ...before, asked: { question, settings } }));
+  post({ type: 'ask', purpose, question, settings });
+}
+
+addEventListener('message', (event: MessageEvent<HostMessage>) => {
+  const restoring = event.data.type === 'showSubject' ? saved : undefined;
+  if (restoring) saved = undefined;
+  update((before) => applyHostMessage(before, event.data, restoring, Date.now()));
+});
+addEventListener('pagehide', keep);
+post({ type: 'ready' });

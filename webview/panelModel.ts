@@ -1,0 +1,301 @@
+/**
+ * The panel's one state object and how messages change it.
+ *
+ *   HostMessage ─ applyHostMessage ─┐
+ *   the person's acts ──────────────┴─ PanelModel ─ selectors ─ the sections' render functions
+ */
+import type { AskProgress, AskStage } from '../src/shared/engineProtocol';
+import type { ErrorData } from '../src/shared/errors';
+import type {
+  HostMessage,
+  ModelState,
+  PanelState,
+  PanelViewState,
+  RunPurpose,
+  RunRecord,
+} from '../src/shared/panelProtocol';
+import type {
+  AskSettings,
+  DifficultyResult,
+  RolloutResult,
+  VisualResult,
+} from '../src/shared/types';
+
+/** A rollout as it is decoded; `result` once it has ended. */
+export interface LiveRollout {
+  index: number;
+  text: string;
+  tokens: number;
+  result: RolloutResult | null;
+}
+
+/** The run in progress, as far as it has come. */
+export interface LiveRun {
+  id: number;
+  purpose: RunPurpose;
+  question: string;
+  settings: AskSettings;
+  /** Milliseconds since the epoch, by the panel's clock. */
+  startedAt: number;
+  stage: AskStage | null;
+  image: { width: number; height: number } | null;
+  visual: VisualResult | null;
+  difficulty: DifficultyResult | null;
+  rollouts: LiveRollout[];
+}
+
+export type Notice =
+  | { kind: 'error'; error: ErrorData; /** What Retry would ask. */ purpose: RunPurpose }
+  | { kind: 'info'; text: string };
+
+/** A question and the levers. */
+export interface Draft {
+  question: string;
+  settings: AskSettings;
+}
+
+/** What this panel keeps: what the host hands back, and the draft that the host last named. */
+export interface SavedPanel extends PanelState {
+  fromHost: Draft | null;
+}
+
+export interface PanelModel {
+  subject: { uri: string; webviewSrc: string; name: string } | null;
+  recentQuestions: string[];
+  modelState: ModelState;
+  /** What the question box and the levers say; the next run asks this. */
+  question: string;
+  settings: AskSettings | null;
+  /** The draft that the host last named. */
+  fromHost: Draft | null;
+  /** The panel's own last request: its `startRun` must not undo a lever moved since. */
+  asked: Draft | null;
+  autoRun: boolean;
+  runs: RunRecord[];
+  live: LiveRun | null;
+  notice: Notice | null;
+  view: PanelViewState;
+}
+
+export const initialView: PanelViewState = {
+  selectedRun: null,
+  comparedRun: null,
+  overlayOpacity: 0.6,
+};
+
+export const emptyModel: PanelModel = {
+  subject: null,
+  recentQuestions: [],
+  modelState: { status: 'unloaded' },
+  question: '',
+  settings: null,
+  fromHost: null,
+  asked: null,
+  autoRun: true,
+  runs: [],
+  live: null,
+  notice: null,
+  view: initialView,
+};
+
+/**
+ * @param saved what this panel kept before it was hidden or reloaded. Its draft wins over a
+ * `showSubject` that names nothing newer: the levers may have been moved without a run.
+ * @param now milliseconds since the epoch
+ */
+export function applyHostMessage(
+  model: PanelModel,
+  message: HostMessage,
+  saved: SavedPanel | undefined,
+  now: number,
+): PanelModel {
+  switch (message.type) {
+    case 'showSubject': {
+      const { question, settings } = message;
+      const kept = saved?.image === message.image.uri ? saved : null;
+      const view = kept?.view ?? message.view ?? initialView;
+      const known = kept?.fromHost;
+      return {
+        subject: message.image,
+        recentQuestions: message.recentQuestions,
+        modelState: message.model,
+        question: kept && known?.question === question ? kept.question : question,
+        settings:
+          kept && known && sameSettings(known.settings, settings) ? kept.settings : settings,
+        fromHost: { question, settings },
+        asked: null,
+        autoRun: message.autoRun,
+        runs: message.runs,
+        live: null,
+        notice: null,
+        view: viewOfRuns(view, message.runs),
+      };
+    }
+    case 'updateModel': {
+      const notice: Notice | null =
+        message.model.status === 'failed'
+          ? { kind: 'error', error: message.model.error, purpose: 'run' }
+          : model.notice;
+      return { ...model, modelState: message.model, notice };
+    }
+    case 'startRun': {
+      const live: LiveRun = {
+        id: message.id,
+        purpose: message.purpose,
+        question: message.question,
+        settings: message.settings,
+        startedAt: now,
+        stage: null,
+        image: null,
+        visual: null,
+        difficulty: null,
+        rollouts: [],
+      };
+      if (message.purpose === 'vanilla') return { ...model, live, notice: null };
+      const draft: Draft = { question: message.question, settings: message.settings };
+      const isOwn = model.asked !== null && sameDraft(model.asked, draft);
+      return {
+        ...model,
+        ...(isOwn ? {} : draft),
+        fromHost: draft,
+        live,
+        notice: null,
+        view: { ...model.view, selectedRun: null, comparedRun: null },
+      };
+    }
+    case 'updateRun':
+      if (model.live?.id !== message.id) return model;
+      return { ...model, live: applyProgress(model.live, message.progress) };
+    case 'finishRun':
+      return {
+        ...model,
+        live: model.live?.id === message.record.id ? null : model.live,
+        runs: [...model.runs.filter((run) => run.id !== message.record.id), message.record],
+      };
+    case 'failRun': {
+      const { code } = message.error;
+      const quiet = code === 'canceled' || code === 'superseded';
+      const purpose = model.live?.id === message.id ? model.live.purpose : 'run';
+      return {
+        ...model,
+        live: model.live?.id === message.id ? null : model.live,
+        notice: quiet ? model.notice : { kind: 'error', error: message.error, purpose },
+      };
+    }
+    case 'applySettings':
+      return {
+        ...model,
+        settings: message.settings ?? model.settings,
+        fromHost: message.settings
+          ? { question: model.fromHost?.question ?? model.question, settings: message.settings }
+          : model.fromHost,
+        autoRun: message.autoRun ?? model.autoRun,
+        notice: message.note === null ? model.notice : { kind: 'info', text: message.note },
+      };
+    default:
+      return message satisfies never;
+  }
+}
+
+function applyProgress(live: LiveRun, progress: AskProgress): LiveRun {
+  switch (progress.type) {
+    case 'askStage':
+      return { ...live, stage: progress.stage };
+    case 'visual':
+      return { ...live, image: progress.image, visual: progress.visual };
+    case 'difficulty':
+      return { ...live, difficulty: progress.difficulty };
+    case 'rolloutText': {
+      const { index, text, tokens } = progress;
+      return withRollout(live, { index, text, tokens, result: null });
+    }
+    case 'rolloutDone': {
+      const { rollout } = progress;
+      const { index, text, tokens } = rollout;
+      return withRollout(live, { index, text, tokens, result: rollout });
+    }
+    default:
+      return progress satisfies never;
+  }
+}
+
+function withRollout(live: LiveRun, rollout: LiveRollout): LiveRun {
+  const others = live.rollouts.filter((other) => other.index !== rollout.index);
+  return { ...live, rollouts: [...others, rollout].sort((a, b) => a.index - b.index) };
+}
+
+/** Drops selections of runs that are no longer there. */
+function viewOfRuns(view: PanelViewState, runs: readonly RunRecord[]): PanelViewState {
+  const known = (id: number | null) => (runs.some((run) => run.id === id) ? id : null);
+  return {
+    selectedRun: known(view.selectedRun),
+    comparedRun: known(view.comparedRun),
+    overlayOpacity: view.overlayOpacity,
+  };
+}
+
+/** Shows a run again: its levers and question return with it. */
+export function selectRun(model: PanelModel, id: number): PanelModel {
+  const run = model.runs.find((candidate) => candidate.id === id);
+  if (!run) return model;
+  const comparedRun = model.view.comparedRun === id ? null : model.view.comparedRun;
+  const isVanilla = run.purpose === 'vanilla';
+  return {
+    ...model,
+    question: run.result.question,
+    settings: isVanilla ? model.settings : run.result.settings,
+    view: { ...model.view, selectedRun: id, comparedRun },
+  };
+}
+
+/** Puts a run beside the shown one, or takes it away again. */
+export function toggleCompared(model: PanelModel, id: number): PanelModel {
+  const shown = shownRecord(model);
+  if (!shown || shown.id === id) return model;
+  const comparedRun = model.view.comparedRun === id ? null : id;
+  return { ...model, view: { ...model.view, selectedRun: shown.id, comparedRun } };
+}
+
+/** The finished run on show: the selected one, else the latest that isn't a vanilla measurement. */
+export function shownRecord(model: PanelModel): RunRecord | null {
+  const selected = model.runs.find((run) => run.id === model.view.selectedRun);
+  if (selected) return selected;
+  const latest = model.runs.findLast((run) => run.purpose === 'run');
+  return latest ?? model.runs.at(-1) ?? null;
+}
+
+export function comparedRecord(model: PanelModel): RunRecord | null {
+  return model.runs.find((run) => run.id === model.view.comparedRun) ?? null;
+}
+
+/** The run in progress when it is what the person looks at. */
+export function shownLive(model: PanelModel): LiveRun | null {
+  return model.live?.purpose === 'run' && model.view.selectedRun === null ? model.live : null;
+}
+
+/** The latest scores known for this image; they don't depend on the question. */
+export function shownVisual(
+  model: PanelModel,
+): { image: { width: number; height: number }; visual: VisualResult } | null {
+  const live = shownLive(model);
+  if (live?.visual && live.image) return { image: live.image, visual: live.visual };
+  const record = shownRecord(model);
+  return record ? { image: record.result.image, visual: record.result.visual } : null;
+}
+
+/** What `setState` keeps; null before there is anything to keep. */
+export function stateToKeep(model: PanelModel): SavedPanel | null {
+  const { subject, question, settings, runs, view, fromHost } = model;
+  if (!subject || !settings) return null;
+  return { image: subject.uri, question, settings, runs, view, fromHost };
+}
+
+/** Whether two settings ask the same of the engine (both hold plain data only). */
+export function sameSettings(a: AskSettings, b: AskSettings): boolean {
+  const keys = Object.keys(a) as (keyof AskSettings)[];
+  return keys.every((key) => JSON.stringify(a[key]) === JSON.stringify(b[key]));
+}
+
+function sameDraft(a: Draft, b: Draft): boolean {
+  return a.question === b.question && sameSettings(a.settings, b.settings);
+}
