@@ -1,36 +1,51 @@
 import type { AskProgress, LoadModelProgress } from '../shared/engineProtocol';
 import { AvisError } from '../shared/errors';
-import type { AskSettings, DeviceSetting, ModelInfo, RunResult } from '../shared/types';
+import type { ModelInfo, RunResult } from '../shared/types';
+import { throwIfAborted } from './abort';
+import { Answerer, type Query } from './answer';
+import { type LoadOptions, loadModel, type Model } from './model';
 
-export interface EngineOptions {
-  /** Absolute path of the checkpoint folder. */
-  folder: string;
-  device: DeviceSetting;
-  /** Preferred dtype variant; 'auto' chooses by device and what is present. */
-  dtype: string;
-  /** Where edited graphs and file hashes are kept. */
-  cacheFolder: string;
-  /** Bound of the feature and prefill caches together. */
+const defaultCacheBytes = 1 << 30;
+
+export interface EngineOptions extends LoadOptions {
+  /** Bound of the feature and prefill caches together; 1 GiB by default. */
   cacheBytes?: number;
-}
-
-export interface Query {
-  image: { name: string; bytes: Uint8Array };
-  question: string;
-  settings: AskSettings;
 }
 
 /** One loaded checkpoint. Asks are answered one at a time, in the order in which they came. */
 export class Engine {
-  private constructor(readonly info: ModelInfo) {}
+  private readonly answerer: Answerer;
+  private readonly closing = new AbortController();
+  private queue: Promise<unknown> = Promise.resolve();
+  private waiting = 0;
+  /** Reported with the first answer. */
+  private unreportedLoadMs: number;
 
-  /** @throws {AvisError} 'badModel', 'device', 'outOfMemory' or 'canceled'. */
-  static load(
-    _options: EngineOptions,
-    _onProgress: (progress: LoadModelProgress) => void = () => {},
-    _signal?: AbortSignal,
+  private constructor(
+    private readonly model: Model,
+    cacheBytes: number,
+  ) {
+    this.answerer = new Answerer(model, cacheBytes);
+    this.unreportedLoadMs = model.info.loadMs;
+  }
+
+  /** @throws {AvisError} 'badModel', 'badInput' (dtype), 'device', 'outOfMemory' or 'canceled'. */
+  static async load(
+    options: EngineOptions,
+    onProgress: (progress: LoadModelProgress) => void = () => {},
+    signal?: AbortSignal,
   ): Promise<Engine> {
-    throw new AvisError('internal', 'The engine is not there yet.');
+    const model = await loadModel(options, onProgress, signal);
+    return new Engine(model, options.cacheBytes ?? defaultCacheBytes);
+  }
+
+  get info(): ModelInfo {
+    return this.model.info;
+  }
+
+  /** Graph runs so far; what came from a cache is not in them. */
+  get runs(): { vision: number; prefill: number; decode: number } {
+    return { vision: this.model.vision.runs, ...this.model.decoder.runs };
   }
 
   /**
@@ -39,13 +54,31 @@ export class Engine {
    * usable.
    */
   ask(
-    _query: Query,
-    _onProgress: (progress: AskProgress) => void = () => {},
-    _signal?: AbortSignal,
+    query: Query,
+    onProgress: (progress: AskProgress) => void = () => {},
+    signal?: AbortSignal,
   ): Promise<RunResult> {
-    throw new AvisError('internal', 'The engine is not there yet.');
+    if (this.waiting > 0) onProgress({ type: 'askStage', stage: 'queued' });
+    const { signal: closing } = this.closing;
+    const either = signal ? AbortSignal.any([signal, closing]) : closing;
+    const answer = async () => {
+      throwIfAborted(either);
+      const result = await this.answerer.answer(query, onProgress, either);
+      const load = this.unreportedLoadMs;
+      this.unreportedLoadMs = 0;
+      return { ...result, timing: { ...result.timing, load, total: result.timing.total + load } };
+    };
+    this.waiting++;
+    const run = this.queue.then(answer).finally(() => this.waiting--);
+    this.queue = run.catch(() => {});
+    return run;
   }
 
-  /** Waits for the running ask to stop, then frees the sessions. */
-  async dispose(): Promise<void> {}
+  /** Stops what runs and waits, then frees the sessions. */
+  async dispose(): Promise<void> {
+    this.closing.abort(new AvisError('engineStopped', 'The model was unloaded.'));
+    await this.queue;
+    this.answerer.dispose();
+    await this.model.release();
+  }
 }

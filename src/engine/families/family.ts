@@ -17,6 +17,9 @@ export interface PreparedImage {
   regions: VisualRegion[];
 }
 
+/** What of a prepared image the prompt depends on; it outlives the pixels. */
+export type ImageLayout = Pick<PreparedImage, 'visualTokens' | 'tokenGrid' | 'regions'>;
+
 /** Position ids of a whole, unpruned prompt. */
 export interface PromptPositions {
   /** One row for plain positions, three (time, height, width) for M-RoPE; each of prompt length. */
@@ -42,9 +45,9 @@ export interface Family {
    * Replaces the chat template's placeholder of each image by as many image tokens as it has visual
    * tokens (and whatever stands between tiles).
    */
-  expandImages(prompt: string, images: readonly PreparedImage[]): string;
+  expandImages(prompt: string, images: readonly ImageLayout[]): string;
   /** Positions as the PyTorch model computes them for the unpruned prompt. */
-  positions(promptIds: readonly number[], images: readonly PreparedImage[]): PromptPositions;
+  positions(promptIds: readonly number[], images: readonly ImageLayout[]): PromptPositions;
 }
 
 export type FamilyFactory = (checkpoint: Checkpoint) => Family;

@@ -1,0 +1,319 @@
+import { createHash } from 'node:crypto';
+import { isAnswerSettled } from '../avis/betaStopping';
+import { computeCost, visionFlops } from '../avis/compute';
+import { keepVisualTokens } from '../avis/kdv';
+import { chooseRollouts, defaultBins } from '../avis/policy';
+import { tallyVotes } from '../avis/vote';
+import type { AskProgress } from '../shared/engineProtocol';
+import type {
+  AskSettings,
+  DifficultyResult,
+  RolloutResult,
+  RunResult,
+  TimingResult,
+  VisualRegion,
+  VisualResult,
+} from '../shared/types';
+import { yieldToEvents } from './abort';
+import { ByteCache } from './byteCache';
+import type { Prefill } from './decoder';
+import type { ImageLayout } from './families/family';
+import { decodeImage } from './image';
+import type { Model } from './model';
+import { paperPrompt } from './policyFile';
+import { buildPrompt, type Prompt, prunePrompt } from './prompt';
+import { type RolloutJob, runRollouts } from './rollouts';
+import { familiarityOf, type VisualFeatures } from './vision';
+
+/** Adaptive-Consistency's own choice (Aggarwal et al. 2023). */
+const betaConfidence = 0.95;
+const cachedVanillaAnswers = 256;
+
+export interface Query {
+  image: { name: string; bytes: Uint8Array };
+  question: string;
+  settings: AskSettings;
+}
+
+/** What one image costs once: its layout, features and scores. */
+interface EncodedImage {
+  width: number;
+  height: number;
+  gridThw: [number, number, number];
+  layout: ImageLayout;
+  visual: VisualFeatures;
+}
+
+type Report = (progress: AskProgress) => void;
+
+/** Answers queries about one model; what was computed for a query is there for the next. */
+export class Answerer {
+  private readonly images: ByteCache<EncodedImage>;
+  private readonly prefills: ByteCache<Prefill>;
+  /** Length of the greedy, unpruned answer, where it was once run; by prompt. */
+  private readonly vanillaAnswers = new ByteCache<number>(cachedVanillaAnswers);
+
+  /** @param cacheBytes shared out between features and prefills, which are far larger. */
+  constructor(
+    private readonly model: Model,
+    cacheBytes: number,
+  ) {
+    this.images = new ByteCache(cacheBytes / 4);
+    this.prefills = new ByteCache((cacheBytes * 3) / 4, ({ state }) => {
+      for (const tensor of state.tensors) tensor.dispose();
+    });
+  }
+
+  /** @throws {AvisError} see Engine.ask. */
+  async answer(query: Query, report: Report, signal?: AbortSignal): Promise<RunResult> {
+    const { checkpoint, family, info } = this.model;
+    const { settings } = query;
+    const started = performance.now();
+    const timing = emptyTiming();
+    const imageKey = createHash('sha256').update(query.image.bytes).digest('hex');
+
+    const encoded = await this.encodeImage(query, imageKey, report, timing, signal);
+    const { visual, layout } = encoded;
+    const keep = keepVisualTokens(visual.scores, settings.prune);
+    const image = { width: encoded.width, height: encoded.height };
+    const visualResult = this.describeVisual(visual, layout.regions, keep);
+    report({ type: 'visual', image, visual: visualResult });
+
+    const suffixes = checkpoint.policy?.prompt ?? paperPrompt;
+    const suffix = settings.thinking ? suffixes.think : suffixes.direct;
+    const prompt = buildPrompt(checkpoint, family, [layout], query.question, suffix);
+    const difficulty = await this.predictDifficulty(query, visual, timing);
+    report({ type: 'difficulty', difficulty });
+
+    await yieldToEvents(signal);
+    const promptKey = `${imageKey} ${hashOf(prompt.ids)}`;
+    const prefill = await this.prefill(prompt, promptKey, visual, keep, report, timing, signal);
+
+    report({ type: 'askStage', stage: 'rollouts' });
+    const rolloutsStarted = performance.now();
+    const rollouts = await this.runRollouts(prompt, prefill, settings, difficulty, report, signal);
+    timing.rollouts = performance.now() - rolloutsStarted;
+    timing.total = performance.now() - started;
+
+    if (settings.prune.mode === 'fixed' && keep.length === visualResult.total) {
+      if (rollouts.length === 1) this.vanillaAnswers.set(promptKey, rollouts[0]!.tokens, 1);
+    }
+    return {
+      image,
+      question: query.question,
+      settings,
+      visual: visualResult,
+      difficulty: { ...difficulty, k: rollouts.length },
+      rollouts,
+      vote: tallyVotes(rollouts.map(({ answer }) => answer)),
+      compute: computeCost({
+        cost: info.cost,
+        visionFlops: visionFlops(family.vision, [encoded.gridThw]),
+        textTokens: prompt.ids.length - visualResult.total,
+        visualTokens: visualResult.total,
+        keptTokens: keep.length,
+        rolloutTokens: rollouts.map(({ tokens }) => tokens),
+        vanillaAnswerTokens: this.vanillaAnswerTokens(promptKey, rollouts),
+      }),
+      timing,
+      model: { name: info.name, family: info.family, device: info.device.device },
+    };
+  }
+
+  dispose(): void {
+    this.images.clear();
+    this.prefills.clear();
+  }
+
+  private async encodeImage(
+    { image }: Query,
+    key: string,
+    report: Report,
+    timing: TimingResult,
+    signal: AbortSignal | undefined,
+  ): Promise<EncodedImage> {
+    const known = this.images.get(key);
+    if (known) {
+      timing.cached.push('vision');
+      return known;
+    }
+    report({ type: 'askStage', stage: 'decodeImage' });
+    const started = performance.now();
+    const rgb = await decodeImage(image.bytes, image.name);
+    const prepared = this.model.family.prepareImage(rgb);
+    timing.decodeImage = performance.now() - started;
+    await yieldToEvents(signal);
+
+    report({ type: 'askStage', stage: 'vision' });
+    const { visual, visionMs, kdvMs } = await this.model.vision.encode(prepared);
+    timing.vision = visionMs;
+    timing.kdv = kdvMs;
+    await yieldToEvents(signal);
+    const { gridThw, visualTokens, tokenGrid, regions } = prepared;
+    const layout = { visualTokens, tokenGrid, regions };
+    const encoded = { width: rgb.width, height: rgb.height, gridThw, layout, visual };
+    this.images.set(key, encoded, visual.features.byteLength + visual.scores.byteLength);
+    return encoded;
+  }
+
+  private describeVisual(
+    visual: VisualFeatures,
+    regions: VisualRegion[],
+    keep: number[],
+  ): VisualResult {
+    const total = visual.scores.length;
+    const familiarity = familiarityOf(visual, this.model.checkpoint.policy?.familiarity ?? null);
+    return {
+      regions,
+      total,
+      kept: keep.length,
+      pruneRatio: 1 - keep.length / total,
+      scores: Array.from(visual.scores),
+      keep,
+      scoreSource: visual.scoreSource,
+      ...(familiarity && { familiarity }),
+    };
+  }
+
+  private async predictDifficulty(
+    { question, settings }: Query,
+    visual: VisualFeatures,
+    timing: TimingResult,
+  ): Promise<DifficultyResult> {
+    const { predictor, decoder, checkpoint } = this.model;
+    const started = performance.now();
+    let solvability: number | null = null;
+    if (predictor) {
+      const ids = predictor.wantsQuestion ? checkpoint.codec.encode(question) : [];
+      const embeddings = ids.length ? await decoder.embedTokens(ids) : new Float32Array(0);
+      solvability = await predictor.predict(visual, embeddings);
+    }
+    timing.predictor = performance.now() - started;
+
+    const { rollouts } = settings;
+    if (rollouts.mode === 'fixed') {
+      const { k } = rollouts;
+      return { source: 'fixed', solvability, wanted: k, k, cap: null };
+    }
+    const { cap } = rollouts;
+    if (solvability === null) {
+      const k = nextWave([], cap);
+      return { source: 'betaStopping', solvability, wanted: cap, k, cap };
+    }
+    const bins = checkpoint.policy?.settings.bins ?? defaultBins;
+    return { source: 'predictor', solvability, ...chooseRollouts(solvability, bins, cap), cap };
+  }
+
+  private async prefill(
+    prompt: Prompt,
+    promptKey: string,
+    visual: VisualFeatures,
+    keep: number[],
+    report: Report,
+    timing: TimingResult,
+    signal: AbortSignal | undefined,
+  ): Promise<Prefill> {
+    const key = `${promptKey} ${hashOf(keep)}`;
+    const known = this.prefills.get(key);
+    if (known) {
+      timing.cached.push('prefill');
+      return known;
+    }
+    report({ type: 'askStage', stage: 'prefill' });
+    const started = performance.now();
+    const { decoder } = this.model;
+    const embeddings = await decoder.embedTokens(prompt.ids);
+    const pruned = prunePrompt(prompt, embeddings, visual.features, keep);
+    const prefill = await decoder.prefill(
+      pruned.embeddings,
+      pruned.positions,
+      prompt.positions.next,
+      signal,
+    );
+    timing.prefill = performance.now() - started;
+    this.prefills.set(key, prefill, decoder.prefillBytes(prefill));
+    return prefill;
+  }
+
+  private async runRollouts(
+    prompt: Prompt,
+    prefill: Prefill,
+    settings: AskSettings,
+    difficulty: DifficultyResult,
+    report: Report,
+    signal: AbortSignal | undefined,
+  ): Promise<RolloutResult[]> {
+    const { checkpoint, decoder, family } = this.model;
+    const adaptive = difficulty.source === 'betaStopping';
+    const most = adaptive ? difficulty.wanted : difficulty.k;
+    const room = family.maxPositions - prefill.state.length;
+    const job: RolloutJob = {
+      decoder,
+      codec: checkpoint.codec,
+      prefill,
+      promptIds: prompt.ids,
+      repetitionPenalty: checkpoint.repetitionPenalty,
+      endTokenIds: checkpoint.endTokenIds,
+      settings: { ...settings, maxNewTokens: Math.min(settings.maxNewTokens, room) },
+      greedy: most === 1,
+      earlyStop: settings.earlyStop,
+      onText: (index, text, tokens) => report({ type: 'rolloutText', index, text, tokens }),
+      onDone: (rollout) => report({ type: 'rolloutDone', rollout }),
+    };
+    if (!adaptive) return runRollouts(job, [], most, signal);
+
+    let rollouts: RolloutResult[] = [];
+    for (;;) {
+      const wave = nextWave(rollouts, most);
+      if (wave === 0) return rollouts;
+      const count = rollouts.length + wave;
+      if (rollouts.length > 0)
+        report({ type: 'difficulty', difficulty: { ...difficulty, k: count } });
+      // Only the last possible wave may stop early: before it, more votes could follow.
+      const earlyStop = settings.earlyStop && count === most;
+      rollouts = await runRollouts({ ...job, earlyStop }, rollouts, count, signal);
+    }
+  }
+
+  private vanillaAnswerTokens(
+    promptKey: string,
+    rollouts: RolloutResult[],
+  ): { tokens: number; source: 'measured' | 'estimated' } {
+    const measured = this.vanillaAnswers.get(promptKey);
+    if (measured !== undefined) return { tokens: measured, source: 'measured' };
+    const finished = rollouts.filter(({ stopped }) => stopped !== 'earlyStop');
+    const lengths = (finished.length ? finished : rollouts).map(({ tokens }) => tokens);
+    const mean = lengths.reduce((sum, tokens) => sum + tokens, 0) / lengths.length;
+    return { tokens: Math.round(mean), source: 'estimated' };
+  }
+}
+
+/** The fewest further rollouts after which the Beta rule could hold; 0 when it does or `most` are done. */
+function nextWave(done: readonly RolloutResult[], most: number): number {
+  const { counts } = tallyVotes(done.map(({ answer }) => answer));
+  const votes = counts.map(({ rollouts }) => rollouts.length);
+  const [leader = 0, ...others] = votes;
+  const room = most - done.length;
+  for (let wave = 0; wave < room; wave++) {
+    if (isAnswerSettled([leader + wave, ...others], betaConfidence)) return wave;
+  }
+  return room;
+}
+
+function hashOf(numbers: readonly number[]): string {
+  return createHash('sha256').update(Int32Array.from(numbers)).digest('hex');
+}
+
+function emptyTiming(): TimingResult {
+  return {
+    load: 0,
+    decodeImage: 0,
+    vision: 0,
+    kdv: 0,
+    predictor: 0,
+    prefill: 0,
+    rollouts: 0,
+    total: 0,
+    cached: [],
+  };
+}

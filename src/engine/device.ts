@@ -1,0 +1,130 @@
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { listSupportedBackends, type InferenceSession, Tensor } from 'onnxruntime-node';
+import { AvisError } from '../shared/errors';
+import type { DeviceName, DeviceReport, DeviceSetting } from '../shared/types';
+import { GraphSession } from './session';
+import { selfTestGraph } from './smallGraphs';
+
+/**
+ * Below this many parameters `auto` takes the CPU: launching a GPU's kernels for a few matrices a
+ * layer takes longer than computing them.
+ */
+const cpuParameterLimit = 100_000_000;
+
+/**
+ * What `auto` tries, best first. cuda computes fastest but only webgpu keeps the KV cache on the
+ * device, so it comes before dml and coreml.
+ */
+const platformOrder: Partial<Record<NodeJS.Platform, DeviceName[]>> = {
+  linux: ['cuda', 'webgpu', 'cpu'],
+  win32: ['webgpu', 'dml', 'cpu'],
+  darwin: ['webgpu', 'coreml', 'cpu'],
+};
+
+/** What each device to try is tried with: returns when it works, throws why it doesn't. */
+type UseDevice<Result> = (device: DeviceName) => Promise<Result>;
+
+/**
+ * Runs `use` on the wanted device, or for `auto` on the first that works, and tells why the others
+ * don't. A device that brought the process down when it was tried last is not tried again by `auto`.
+ * @throws {AvisError} 'device' when the one asked for can't be used; what `use` throws on the last.
+ */
+export async function withDevice<Result>(
+  options: {
+    setting: DeviceSetting;
+    parameters: number;
+    cacheFolder: string;
+    onProbe: (device: DeviceName) => void;
+  },
+  use: UseDevice<Result>,
+): Promise<{ result: Result; report: DeviceReport }> {
+  const { setting, parameters, cacheFolder, onProbe } = options;
+  const rejected: DeviceReport['rejected'] = [];
+  const order = setting === 'auto' ? (platformOrder[process.platform] ?? ['cpu']) : [setting];
+  for (const device of order) {
+    if (device === 'cpu') return { result: await use('cpu'), report: { device: 'cpu', rejected } };
+    const marker = join(cacheFolder, `probing-${device}`);
+    if (setting === 'auto') {
+      const reason = await reasonNotToProbe(device, parameters, marker);
+      if (reason) {
+        rejected.push({ device, reason });
+        continue;
+      }
+    }
+    onProbe(device);
+    await mkdir(cacheFolder, { recursive: true });
+    await writeFile(marker, '');
+    try {
+      await selfTest(device);
+      return { result: await use(device), report: { device, rejected } };
+    } catch (error) {
+      const isDeviceError = error instanceof AvisError && error.code === 'device';
+      if (setting !== 'auto' || (error instanceof AvisError && !isDeviceError)) throw error;
+      rejected.push({ device, reason: error instanceof Error ? error.message : String(error) });
+    } finally {
+      await rm(marker, { force: true });
+    }
+  }
+  throw new AvisError('internal', 'No device was tried.');
+}
+
+export function sessionOptions(device: DeviceName): InferenceSession.SessionOptions {
+  return { executionProviders: [device] };
+}
+
+async function reasonNotToProbe(
+  device: DeviceName,
+  parameters: number,
+  marker: string,
+): Promise<string | null> {
+  if (parameters < cpuParameterLimit) {
+    const millions = Math.max(1, Math.round(parameters / 1e6));
+    return `Not tried: with ${millions} million parameters the CPU is faster than starting a GPU for each step.`;
+  }
+  if (await stat(marker).catch(() => null)) {
+    return `It ended the engine process when it was tried last. Set the device to ${device} to try again.`;
+  }
+  return null;
+}
+
+/**
+ * Computes softmax(a·b)·b on the device and compares it with the same on the CPU.
+ * @throws {AvisError} 'device' saying what is missing or wrong.
+ */
+async function selfTest(device: DeviceName): Promise<void> {
+  const backends = listSupportedBackends().map(({ name }) => name);
+  if (!backends.includes(device)) {
+    throw new AvisError(
+      'device',
+      `${device} isn't available on ${process.platform} ${process.arch}. There: ${backends.join(', ')}.`,
+    );
+  }
+  const expected = await runSelfTest('cpu');
+  const got = await runSelfTest(device);
+  const error = got.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i]!)), 0);
+  if (!(error < 1e-2)) {
+    throw new AvisError(
+      'device',
+      `${device} computes wrongly: its self-test is off by ${error.toPrecision(2)}. Update the graphics driver.`,
+    );
+  }
+}
+
+async function runSelfTest(device: DeviceName): Promise<Float32Array> {
+  const size = 32;
+  const matrix = (step: number) =>
+    new Tensor(
+      'float32',
+      Float32Array.from({ length: size * size }, (_, i) => Math.sin(i * step)),
+      [size, size],
+    );
+  const label = `The self-test`;
+  const graph = await GraphSession.create(selfTestGraph(), label, sessionOptions(device), device);
+  try {
+    const { y } = await graph.run({ a: matrix(0.37), b: matrix(0.11) });
+    return Float32Array.from(y!.data as Float32Array);
+  } finally {
+    await graph.release();
+  }
+}

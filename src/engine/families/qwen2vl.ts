@@ -1,0 +1,306 @@
+import { Tensor } from 'onnxruntime-node';
+import type { VisionCostModel } from '../../avis/compute';
+import { AvisError } from '../../shared/errors';
+import type { CostModel } from '../../shared/types';
+import type { Checkpoint } from '../checkpoint';
+import type { RgbImage } from '../image';
+import type { ConfigReader } from '../json';
+import { resample, type ResampleFilter } from '../resample';
+import type { Family, ImageLayout, PreparedImage, PromptPositions } from './family';
+
+/** Pillow's numbers in preprocessor_config.json. */
+const resampleFilters: Record<number, ResampleFilter> = {
+  1: 'lanczos',
+  2: 'bilinear',
+  3: 'bicubic',
+};
+
+/**
+ * Qwen2-VL and Qwen2.5-VL: one grid of patches an image, merged 2 × 2 into visual tokens, M-RoPE
+ * positions. Sources: transformers `image_processing_qwen2_vl.py`, `modeling_qwen2_5_vl.py`
+ * (`get_rope_index`).
+ */
+export class Qwen2Vl implements Family {
+  readonly imageTokenId: number;
+  readonly cost: CostModel;
+  readonly vision: VisionCostModel;
+  readonly parameters: number;
+  readonly maxPositions: number;
+  private readonly imageToken: string;
+  private readonly gridInput: string;
+  private readonly patchPx: number;
+  private readonly mergeSide: number;
+  private readonly frames: number;
+  private readonly minPixels: number;
+  private readonly maxPixels: number;
+  private readonly filter: ResampleFilter;
+  /** [3][256]: what an 8-bit value of each channel becomes. */
+  private readonly normalized: Float32Array[];
+
+  /** @throws {AvisError} 'badModel' naming the file and the key. */
+  constructor(checkpoint: Checkpoint) {
+    const { config, preprocessor } = checkpoint;
+    const is25 = checkpoint.modelType === 'qwen2_5_vl';
+    this.imageTokenId = config.number('image_token_id');
+    this.imageToken = '<|image_pad|>';
+    this.gridInput = is25 ? 'image_grid_thw' : 'grid_thw';
+    this.patchPx = preprocessor.number('patch_size', 14);
+    this.mergeSide = preprocessor.number('merge_size', 2);
+    this.frames = preprocessor.number('temporal_patch_size', 2);
+    const size = preprocessor.section('size');
+    this.minPixels = preprocessor.number('min_pixels', size.number('shortest_edge', 3136));
+    this.maxPixels = preprocessor.number('max_pixels', size.number('longest_edge', 1_003_520));
+    this.filter = resampleFilters[preprocessor.number('resample', 3)] ?? 'bicubic';
+    this.normalized = normalizationTable(preprocessor);
+
+    // Older exports keep the language model's values at the top level.
+    const text = config.has('text_config') ? config.section('text_config') : config;
+    this.maxPositions = text.number('max_position_embeddings', 32_768);
+    this.cost = textCost(text);
+    this.vision = visionCost(config.section('vision_config'), this.cost.hiddenSize, is25);
+    const tied = text.boolean('tie_word_embeddings', config.boolean('tie_word_embeddings', false));
+    this.parameters = textParameters(this.cost, tied) + visionParameters(this.vision);
+  }
+
+  prepareImage(image: RgbImage): PreparedImage {
+    const { patchPx, mergeSide } = this;
+    const factor = patchPx * mergeSide;
+    const [height, width] = smartResize(
+      image.height,
+      image.width,
+      factor,
+      this.minPixels,
+      this.maxPixels,
+    );
+    const resized = resample(image, width, height, this.filter);
+    const rows = height / patchPx;
+    const columns = width / patchPx;
+    const tokenRows = rows / mergeSide;
+    const tokenColumns = columns / mergeSide;
+    const values = this.patchify(resized.data, width, rows, columns);
+    return {
+      feeds: {
+        pixel_values: new Tensor('float32', values, [
+          rows * columns,
+          values.length / (rows * columns),
+        ]),
+        [this.gridInput]: new Tensor(
+          'int64',
+          BigInt64Array.of(1n, BigInt(rows), BigInt(columns)),
+          [1, 3],
+        ),
+      },
+      gridThw: [1, rows, columns],
+      tokenGrid: [tokenRows, tokenColumns],
+      visualTokens: tokenRows * tokenColumns,
+      regions: [
+        {
+          kind: 'image',
+          rows: tokenRows,
+          columns: tokenColumns,
+          firstToken: 0,
+          left: 0,
+          top: 0,
+          width: 1,
+          height: 1,
+        },
+      ],
+    };
+  }
+
+  expandImages(prompt: string, images: readonly ImageLayout[]): string {
+    const parts = prompt.split(this.imageToken);
+    if (parts.length !== images.length + 1) {
+      throw new AvisError(
+        'badModel',
+        `The checkpoint's chat template places ${parts.length - 1} images where ${images.length} were given.`,
+      );
+    }
+    return parts.reduce(
+      (text, part, i) => text + this.imageToken.repeat(images[i - 1]!.visualTokens) + part,
+    );
+  }
+
+  /**
+   * M-RoPE: text counts up on all three axes; an image's tokens share one time step and count rows and
+   * columns from there; what follows goes on after the largest position so far.
+   */
+  positions(promptIds: readonly number[], images: readonly ImageLayout[]): PromptPositions {
+    const length = promptIds.length;
+    const time = new Int32Array(length);
+    const row = new Int32Array(length);
+    const column = new Int32Array(length);
+    let next = 0;
+    let image = 0;
+    for (let i = 0; i < length;) {
+      if (promptIds[i] !== this.imageTokenId) {
+        time[i] = row[i] = column[i] = next++;
+        i++;
+        continue;
+      }
+      const [rows, columns] = images[image++]!.tokenGrid;
+      for (let r = 0; r < rows; r++) {
+        for (let c = 0; c < columns; c++, i++) {
+          time[i] = next;
+          row[i] = next + r;
+          column[i] = next + c;
+        }
+      }
+      next += Math.max(rows, columns);
+    }
+    return { axes: [time, row, column], next };
+  }
+
+  /**
+   * [rows · columns, 3 · frames · patch · patch] in merge-group order, the still image repeated for
+   * each frame of a patch.
+   */
+  private patchify(
+    rgb: Uint8Array,
+    width: number,
+    rows: number,
+    columns: number,
+  ): Float32Array<ArrayBuffer> {
+    const { patchPx, mergeSide, frames, normalized } = this;
+    const area = patchPx * patchPx;
+    const out = new Float32Array(rows * columns * 3 * frames * area);
+    let o = 0;
+    const emitPatch = (top: number, left: number) => {
+      for (let channel = 0; channel < 3; channel++) {
+        const table = normalized[channel]!;
+        const start = o;
+        for (let y = 0; y < patchPx; y++) {
+          let p = ((top + y) * width + left) * 3 + channel;
+          for (let x = 0; x < patchPx; x++, p += 3) out[o++] = table[rgb[p]!]!;
+        }
+        for (let frame = 1; frame < frames; frame++, o += area) {
+          out.copyWithin(o, start, start + area);
+        }
+      }
+    };
+    for (let groupRow = 0; groupRow < rows; groupRow += mergeSide) {
+      for (let groupColumn = 0; groupColumn < columns; groupColumn += mergeSide) {
+        for (let r = groupRow; r < groupRow + mergeSide; r++) {
+          for (let c = groupColumn; c < groupColumn + mergeSide; c++) {
+            emitPatch(r * patchPx, c * patchPx);
+          }
+        }
+      }
+    }
+    return out;
+  }
+}
+
+/**
+ * Height and width as multiples of `factor` whose product lies within the bounds, the aspect ratio kept
+ * as well as possible.
+ * @throws {AvisError} 'badInput' for an aspect ratio over 200, as the reference does.
+ */
+export function smartResize(
+  height: number,
+  width: number,
+  factor: number,
+  minPixels: number,
+  maxPixels: number,
+): [number, number] {
+  if (Math.max(height, width) / Math.min(height, width) > 200) {
+    throw new AvisError(
+      'badInput',
+      `The image is ${width} × ${height}; this model takes aspect ratios up to 200. Crop it first.`,
+    );
+  }
+  const rows = roundHalfEven(height / factor) * factor;
+  const columns = roundHalfEven(width / factor) * factor;
+  if (rows * columns > maxPixels) {
+    const beta = Math.sqrt((height * width) / maxPixels);
+    return [
+      Math.max(factor, Math.floor(height / beta / factor) * factor),
+      Math.max(factor, Math.floor(width / beta / factor) * factor),
+    ];
+  }
+  if (rows * columns < minPixels) {
+    const beta = Math.sqrt(minPixels / (height * width));
+    return [
+      Math.ceil((height * beta) / factor) * factor,
+      Math.ceil((width * beta) / factor) * factor,
+    ];
+  }
+  return [rows, columns];
+}
+
+/** Python's round(). */
+function roundHalfEven(x: number): number {
+  const floor = Math.floor(x);
+  const rest = x - floor;
+  if (rest !== 0.5) return Math.round(x);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
+function normalizationTable(preprocessor: ConfigReader): Float32Array[] {
+  const scale = preprocessor.boolean('do_rescale', true)
+    ? preprocessor.number('rescale_factor', 1 / 255)
+    : 1;
+  const normalize = preprocessor.boolean('do_normalize', true);
+  const mean = normalize ? preprocessor.numbers('image_mean') : [0, 0, 0];
+  const deviation = normalize ? preprocessor.numbers('image_std') : [1, 1, 1];
+  return [0, 1, 2].map((channel) =>
+    Float32Array.from(
+      { length: 256 },
+      (_, value) => (value * scale - mean[channel]!) / deviation[channel]!,
+    ),
+  );
+}
+
+function textCost(text: ConfigReader): CostModel {
+  const hiddenSize = text.number('hidden_size');
+  const heads = text.number('num_attention_heads');
+  return {
+    hiddenSize,
+    layers: text.number('num_hidden_layers'),
+    heads,
+    kvHeads: text.number('num_key_value_heads', heads),
+    headDim: text.number('head_dim', hiddenSize / heads),
+    intermediateSize: text.number('intermediate_size'),
+    vocabularySize: text.number('vocab_size'),
+    kvElementBytes: 4, // set from the decoder graph once it is loaded
+  };
+}
+
+function visionCost(vision: ConfigReader, outputSize: number, is25: boolean): VisionCostModel {
+  const hiddenSize = is25 ? vision.number('hidden_size') : vision.number('embed_dim');
+  const layers = vision.number('depth');
+  const patchPx = vision.number('patch_size', 14);
+  const mergeSide = vision.number('spatial_merge_size', 2);
+  const mergedSize = hiddenSize * mergeSide ** 2;
+  return {
+    patchSize: 3 * vision.number('temporal_patch_size', 2) * patchPx ** 2,
+    hiddenSize,
+    layers,
+    intermediateSize: is25
+      ? vision.number('intermediate_size')
+      : hiddenSize * vision.number('mlp_ratio', 4),
+    mlpMatrices: is25 ? 3 : 2,
+    mergeSide,
+    windowLayers: is25 ? layers - vision.numbers('fullatt_block_indexes').length : 0,
+    windowSide: is25 ? Math.floor(vision.number('window_size') / patchPx) : 0,
+    merger: [
+      [mergedSize, mergedSize],
+      [mergedSize, outputSize],
+    ],
+  };
+}
+
+/** Matrices only; norms and biases are under 0.1 %. */
+function textParameters(cost: CostModel, tied: boolean): number {
+  const { hiddenSize, headDim, heads, kvHeads, intermediateSize, layers, vocabularySize } = cost;
+  const attention = 2 * hiddenSize * headDim * (heads + kvHeads);
+  const mlp = 3 * hiddenSize * intermediateSize;
+  return layers * (attention + mlp) + (tied ? 1 : 2) * vocabularySize * hiddenSize;
+}
+
+function visionParameters(vision: VisionCostModel): number {
+  const { hiddenSize, intermediateSize, mlpMatrices } = vision;
+  const block = 4 * hiddenSize ** 2 + mlpMatrices * hiddenSize * intermediateSize;
+  const merger = vision.merger.reduce((sum, [from, to]) => sum + from * to, 0);
+  return vision.patchSize * hiddenSize + vision.layers * block + merger;
+}

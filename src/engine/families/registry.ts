@@ -1,0 +1,20 @@
+import { AvisError } from '../../shared/errors';
+import type { Checkpoint } from '../checkpoint';
+import type { Family, FamilyFactory } from './family';
+import { Qwen2Vl } from './qwen2vl';
+
+/** By `model_type` of config.json. */
+const factories: Record<string, FamilyFactory> = {
+  qwen2_vl: (checkpoint) => new Qwen2Vl(checkpoint),
+  qwen2_5_vl: (checkpoint) => new Qwen2Vl(checkpoint),
+};
+
+/** @throws {AvisError} 'badModel' for an architecture that has no adapter. */
+export function createFamily(checkpoint: Checkpoint): Family {
+  const factory = factories[checkpoint.modelType];
+  if (factory) return factory(checkpoint);
+  throw new AvisError(
+    'badModel',
+    `${checkpoint.name} is a ${checkpoint.modelType} model, which isn't supported. Supported are ${Object.keys(factories).join(', ')}.`,
+  );
+}

@@ -1,0 +1,224 @@
+import type { LoadModelProgress } from '../shared/engineProtocol';
+import { AvisError } from '../shared/errors';
+import type { CostModel, DeviceName, DeviceSetting, ModelInfo } from '../shared/types';
+import { throwIfAborted } from './abort';
+import { answerFiles, type Checkpoint, readCheckpoint } from './checkpoint';
+import { Decoder } from './decoder';
+import { sessionOptions, withDevice } from './device';
+import type { Family } from './families/family';
+import { createFamily } from './families/registry';
+import { hashFiles } from './fileHashes';
+import { findGraphs, type GraphFile, type GraphName, isCoarse } from './graphFiles';
+import { type StateSpec, stateSpecs } from './kvCache';
+import { requireMemory } from './memory';
+import { DifficultyPredictor } from './predictor';
+import { GraphSession } from './session';
+import { rowGatherGraph } from './smallGraphs';
+import { elementBytes } from './tensors';
+import { VisionEncoder } from './vision';
+
+export interface LoadOptions {
+  /** Absolute path of the checkpoint folder. */
+  folder: string;
+  device: DeviceSetting;
+  /** Preferred dtype variant; 'auto' chooses by device and what is present. */
+  dtype: string;
+  /** Where edited graphs and file hashes are kept. */
+  cacheFolder: string;
+}
+
+/** A checkpoint with its sessions, ready to answer. */
+export interface Model {
+  checkpoint: Checkpoint;
+  family: Family;
+  vision: VisionEncoder;
+  decoder: Decoder;
+  predictor: DifficultyPredictor | null;
+  info: ModelInfo;
+  release(): Promise<void>;
+}
+
+interface Sessions {
+  graphs: Record<GraphName, GraphFile>;
+  vision: VisionEncoder;
+  decoder: Decoder;
+  cost: CostModel;
+  open: GraphSession[];
+}
+
+/** @throws {AvisError} 'badModel', 'badInput' (dtype), 'device', 'outOfMemory' or 'canceled'. */
+export async function loadModel(
+  options: LoadOptions,
+  onProgress: (progress: LoadModelProgress) => void,
+  signal?: AbortSignal,
+): Promise<Model> {
+  const started = performance.now();
+  const stage = (message: string) => {
+    throwIfAborted(signal);
+    onProgress({ type: 'loadStage', message });
+  };
+  stage('Reading the checkpoint');
+  const checkpoint = await readCheckpoint(options.folder);
+  const family = createFamily(checkpoint);
+  const { result: sessions, report } = await withDevice(
+    {
+      setting: options.device,
+      parameters: family.parameters,
+      cacheFolder: options.cacheFolder,
+      onProbe: (device) => stage(`Probing ${device}`),
+    },
+    (device) => openSessions(checkpoint, family, options.dtype, device, stage),
+  );
+  const { graphs, vision, decoder, cost, open } = sessions;
+  try {
+    const predictor = checkpoint.predictorPath
+      ? await GraphSession.create(checkpoint.predictorPath, 'The difficulty predictor', cpuOptions)
+      : null;
+    if (predictor) open.push(predictor);
+    stage('Identifying the files');
+    const files = await answerFiles(checkpoint.folder, graphs);
+    const fileHashes = await hashFiles(checkpoint.folder, files, options.cacheFolder, signal);
+    const dtypes = Object.fromEntries(
+      Object.entries(graphs).map(([name, { dtype }]) => [name, dtype]),
+    );
+    return {
+      checkpoint,
+      family,
+      vision,
+      decoder,
+      predictor: predictor && new DifficultyPredictor(predictor),
+      info: {
+        name: checkpoint.name,
+        folder: checkpoint.folder,
+        family: checkpoint.modelType,
+        parameters: family.parameters,
+        dtypes,
+        fileHashes,
+        scoreSource: vision.scoreSource,
+        warnings: warningsOf(vision, graphs, predictor !== null),
+        policy: checkpoint.policy?.settings ?? null,
+        hasPredictor: predictor !== null,
+        cost,
+        device: report,
+        loadMs: performance.now() - started,
+      },
+      release: () => releaseAll(open),
+    };
+  } catch (error) {
+    await releaseAll(open);
+    throw error;
+  }
+}
+
+const cpuOptions = sessionOptions('cpu');
+
+async function openSessions(
+  checkpoint: Checkpoint,
+  family: Family,
+  dtype: string,
+  device: DeviceName,
+  stage: (message: string) => void,
+): Promise<Sessions> {
+  const graphs = await findGraphs(checkpoint.folder, dtype, device);
+  const graphBytes = Object.values(graphs).reduce((sum, { bytes }) => sum + bytes, 0);
+  requireMemory(checkpoint.name, graphBytes, family.cost);
+  const open: GraphSession[] = [];
+  const openGraph = async (source: string | Uint8Array, label: string, options: object) => {
+    const session = await GraphSession.create(
+      source,
+      label,
+      { ...sessionOptions(device), ...options },
+      device,
+    );
+    open.push(session);
+    return session;
+  };
+  const labelOf = (name: GraphName) => graphs[name].files[0]!;
+  try {
+    stage('Loading the vision encoder');
+    const visionGraph = await openGraph(graphs.vision_encoder.path, labelOf('vision_encoder'), {});
+    stage('Loading the token embeddings');
+    const embed = await openGraph(graphs.embed_tokens.path, labelOf('embed_tokens'), {});
+    stage('Loading the language model');
+    const onDevice = device === 'webgpu';
+    const decoderGraph = await openGraph(
+      graphs.decoder_model_merged.path,
+      labelOf('decoder_model_merged'),
+      onDevice ? { preferredOutputLocation: presentOnDevice(family.cost.layers) } : {},
+    );
+    const specs = stateSpecs(decoderGraph);
+    checkDecoder(family.cost, decoderGraph, specs);
+    const rowGather = onDevice
+      ? await openGraph(rowGatherGraph(specs), 'The row gatherer', {
+          preferredOutputLocation: 'gpu-buffer',
+        })
+      : null;
+    const decoder = new Decoder(decoderGraph, embed, rowGather);
+    if (device === 'cpu') await decoder.probeInPlace();
+    const kvElementBytes = elementBytes(specs[0]?.type ?? 'float32');
+    return {
+      graphs,
+      vision: new VisionEncoder(visionGraph, null),
+      decoder,
+      cost: { ...family.cost, kvElementBytes },
+      open,
+    };
+  } catch (error) {
+    await releaseAll(open);
+    throw error;
+  }
+}
+
+/** onnxruntime wants the names before it knows the graph; all exports name their caches like this. */
+function presentOnDevice(layers: number): Record<string, 'gpu-buffer'> {
+  const names = Array.from({ length: layers }, (_, i) => [
+    `present.${i}.key`,
+    `present.${i}.value`,
+  ]);
+  return Object.fromEntries(names.flat().map((name) => [name, 'gpu-buffer']));
+}
+
+/** @throws {AvisError} 'badModel' where the decoder is that of another model. */
+function checkDecoder(cost: CostModel, graph: GraphSession, specs: readonly StateSpec[]): void {
+  const hiddenSize = graph.inputs.get('inputs_embeds')?.shape.at(-1);
+  const caches = specs.filter(({ grows }) => grows);
+  const fits =
+    caches.length <= 2 * cost.layers &&
+    caches.every(({ shape }) => shape[0] === cost.kvHeads && shape[2] === cost.headDim) &&
+    (typeof hiddenSize !== 'number' || hiddenSize === cost.hiddenSize);
+  if (fits && caches.length > 0) return;
+  const [first] = caches;
+  throw new AvisError(
+    'badModel',
+    `${graph.label} has ${caches.length / 2} layers with ${first?.shape[0] ?? 0} KV heads of ${first?.shape[2] ?? 0} values; config.json says ${cost.layers} with ${cost.kvHeads} of ${cost.headDim}. The files belong to different models.`,
+  );
+}
+
+function warningsOf(
+  vision: VisionEncoder,
+  graphs: Record<GraphName, GraphFile>,
+  hasPredictor: boolean,
+): string[] {
+  const warnings: string[] = [];
+  const { dtype } = graphs.vision_encoder;
+  if (isCoarse(dtype)) {
+    warnings.push(
+      `The vision encoder is ${dtype}: such coarse weights distort the keys, so the scores may be off. An fp32 or fp16 vision encoder is better.`,
+    );
+  }
+  if (vision.scoreSource === 'mergedEmbeddings') {
+    warnings.push(
+      'The vision graph gives no keys, so tokens are scored by KeyDiff on the merged embeddings instead of KDV.',
+    );
+  }
+  if (!hasPredictor) {
+    warnings.push(
+      'This checkpoint has no difficulty predictor: adaptive K runs rollouts until the Beta rule is settled.',
+    );
+  }
+  return warnings;
+}
+
+async function releaseAll(sessions: GraphSession[]): Promise<void> {
+  for (const session of sessions.splice(0)) await session.release();
+}

@@ -1,0 +1,105 @@
+import type { Tensor } from 'onnxruntime-node';
+import { keyDiversityScores } from '../avis/kdv';
+import { AvisError } from '../shared/errors';
+import type { ScoreSource, VisualResult } from '../shared/types';
+import type { PreparedImage } from './families/family';
+import type { Policy } from './policyFile';
+import { checkFinite, type GraphSession } from './session';
+import { floatValues } from './tensors';
+
+/** Keys of the last vision block, [heads, tokens, headDim]: post-rotary, merged, in raster order. */
+export interface VisualKeys {
+  data: Float32Array;
+  heads: number;
+  tokens: number;
+  headDim: number;
+}
+
+/** Which output of the vision graph holds the keys and how to lay them out as `VisualKeys`. */
+export interface KeySource {
+  output: string;
+  arrange(keys: Tensor, image: PreparedImage): VisualKeys;
+}
+
+/** Our own exports give the keys ready to use. */
+const readyKeys: KeySource = {
+  output: 'visual_keys',
+  arrange: (keys) => {
+    const [heads = 0, tokens = 0, headDim = 0] = keys.dims;
+    return { data: floatValues(keys), heads, tokens, headDim };
+  },
+};
+
+/** What the vision encoder gives for one image; pruning and questions don't change it. */
+export interface VisualFeatures {
+  /** [tokens, hidden] */
+  features: Float32Array;
+  hiddenSize: number;
+  scores: Float32Array;
+  scoreSource: ScoreSource;
+}
+
+export class VisionEncoder {
+  runs = 0;
+  readonly scoreSource: ScoreSource;
+  private readonly keySource: KeySource | null;
+
+  /** @param tapped where the keys are in a graph that was edited to give them. */
+  constructor(
+    private readonly graph: GraphSession,
+    tapped: KeySource | null,
+  ) {
+    this.keySource = graph.outputs.has(readyKeys.output) ? readyKeys : tapped;
+    this.scoreSource = this.keySource ? 'visionKeys' : 'mergedEmbeddings';
+  }
+
+  /** @throws {AvisError} 'badModel' for NaN features or keys, or for a wrong number of them. */
+  async encode(
+    image: PreparedImage,
+  ): Promise<{ visual: VisualFeatures; visionMs: number; kdvMs: number }> {
+    const started = performance.now();
+    const outputs = await this.graph.run(image.feeds);
+    this.runs++;
+    const features = outputs['image_features'] ?? Object.values(outputs)[0]!;
+    const values = floatValues(features);
+    const hiddenSize = features.dims.at(-1)!;
+    const tokens = values.length / hiddenSize;
+    checkFinite(values, 'image_features', this.graph.label);
+    const encoded = performance.now();
+
+    const keys = this.keySource
+      ? this.keySource.arrange(outputs[this.keySource.output]!, image)
+      : { data: values, heads: 1, tokens, headDim: hiddenSize };
+    if (tokens !== image.visualTokens || keys.tokens !== tokens) {
+      throw new AvisError(
+        'badModel',
+        `${this.graph.label} gave ${tokens} visual tokens and ${keys.tokens} keys where ${image.visualTokens} were expected. It doesn't belong to this preprocessor_config.json.`,
+      );
+    }
+    const scores = keyDiversityScores(keys.data, keys);
+    return {
+      visual: { features: values, hiddenSize, scores, scoreSource: this.scoreSource },
+      visionMs: encoded - started,
+      kdvMs: performance.now() - encoded,
+    };
+  }
+}
+
+/** Distance of a picture's pooled features from those of the training pictures, in spreads. */
+export function familiarityOf(
+  visual: VisualFeatures,
+  statistics: Policy['familiarity'],
+): VisualResult['familiarity'] {
+  if (!statistics) return undefined;
+  const { features, hiddenSize } = visual;
+  const { mean, spread, threshold } = statistics;
+  const tokens = features.length / hiddenSize;
+  let squares = 0;
+  for (let d = 0; d < hiddenSize; d++) {
+    let sum = 0;
+    for (let i = d; i < features.length; i += hiddenSize) sum += features[i]!;
+    squares += ((sum / tokens - mean[d]!) / spread[d]!) ** 2;
+  }
+  const distance = Math.sqrt(squares / hiddenSize);
+  return { distance, threshold, unfamiliar: distance > threshold };
+}
