@@ -1,7 +1,7 @@
 /**
  * Everything that can fail: unit tests, the suite inside VS Code, the end-to-end test as a person.
  *   npm test                      all of it
- *   npm run test:vscode           some stages, by name: build, unit, vscode, e2e
+ *   npm run test:vscode           some stages, by name: build, unit, vscode, e2e, vsix
  */
 import { softwareGpuEnvironment } from './browser';
 import { root } from './paths';
@@ -34,9 +34,15 @@ const stages: Record<string, Stage> = {
     args: [...mocha, 'test/e2e/**/*.test.ts'],
     limitMinutes: 6,
   },
+  vsix: {
+    title: 'The package, installed',
+    args: [...mocha, 'test/vsix/**/*.test.ts'],
+    limitMinutes: 6,
+  },
 };
+const byDefault = ['build', 'unit', 'vscode', 'e2e'];
 
-const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(stages);
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : byDefault;
 const summary: string[] = [];
 const total = { passed: 0, failed: 0 };
 for (const name of wanted) {

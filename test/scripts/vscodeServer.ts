@@ -110,6 +110,22 @@ export async function startVsCodeServer(options: {
   return { authority: `127.0.0.1:${port}`, ended, output: () => output, stop };
 }
 
+/** Installs a VSIX for the servers that are started on `dataFolder`. */
+export async function installExtension(
+  serverFolder: string,
+  dataFolder: string,
+  vsix: string,
+): Promise<void> {
+  await runCommand(process.execPath, [
+    join(serverFolder, 'out/server-main.js'),
+    '--accept-server-license-terms',
+    '--extensions-dir',
+    extensionsFolder(dataFolder),
+    '--install-extension',
+    vsix,
+  ]);
+}
+
 export function extensionsFolder(dataFolder: string): string {
   return join(dataFolder, 'extensions');
 }

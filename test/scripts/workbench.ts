@@ -72,25 +72,35 @@ export async function openWorkbench(
  * while the entry is missing: the extension's menus come a moment after the workbench.
  */
 export async function chooseInExplorer(page: Page, file: string, label: RegExp): Promise<void> {
+  const entry = page.locator('.monaco-menu .action-item').filter({ hasText: label }).first();
+  const until = Date.now() + 30_000;
+  for (;;) {
+    await openMenu(page, file);
+    if (await entry.isVisible()) break;
+    if (Date.now() > until) throw new Error(`${file}'s menu in the Explorer has no ${label}.`);
+    await page.keyboard.press('Escape');
+    await page.waitForTimeout(500);
+  }
+  // A menu does not take clicks in its first moments; it closes when it took one.
+  while (await entry.isVisible()) await entry.click({ timeout: 1000 }).catch(() => {});
+}
+
+/** @returns the labels of a file's menu in the Explorer. */
+export async function menuOf(page: Page, file: string): Promise<string[]> {
+  await openMenu(page, file);
+  const labels = await page.locator('.monaco-menu .action-label').allInnerTexts();
+  await page.keyboard.press('Escape');
+  return labels.filter((label) => label !== '');
+}
+
+async function openMenu(page: Page, file: string): Promise<void> {
   const row = page
     .locator('.explorer-folders-view .monaco-list-row')
     .filter({ has: page.getByText(file, { exact: true }) })
     .first();
-  const entry = page.locator('.monaco-menu .action-item').filter({ hasText: label }).first();
   await row.waitFor({ timeout: 30_000 });
-  const until = Date.now() + 30_000;
-  for (;;) {
-    await row.click({ button: 'right' });
-    const found = await entry.waitFor({ timeout: 1000 }).then(
-      () => true,
-      () => false,
-    );
-    if (found) break;
-    if (Date.now() > until) throw new Error(`${file}'s menu in the Explorer has no ${label}.`);
-    await page.keyboard.press('Escape');
-  }
-  // A menu does not take clicks in its first moments; it closes when it took one.
-  while (await entry.isVisible()) await entry.click({ timeout: 1000 }).catch(() => {});
+  await row.click({ button: 'right' });
+  await page.locator('.monaco-menu .action-item').first().waitFor({ timeout: 15_000 });
 }
 
 /** Runs a command by its title from the palette. */
@@ -162,7 +172,9 @@ export async function askInExplorer(page: Page, image: string, question: string)
  * @throws with the panel's own message when the run fails.
  */
 export async function waitForRun(panel: Frame, id: number, limitMs = 120_000): Promise<void> {
-  const finished = panel.locator('.answer-title', { hasText: `#${id}` });
+  const finished = panel.locator('.answer-title', {
+    hasText: new RegExp(`^Run #${id}(?!.*running)`),
+  });
   const failed = panel.locator('.notice.error:visible');
   await finished.or(failed).first().waitFor({ timeout: limitMs });
   if (await failed.isVisible()) throw new Error(`The run failed: ${await failed.innerText()}`);

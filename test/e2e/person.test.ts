@@ -1,0 +1,224 @@
+/** The extension as a person uses it: real VS Code, real browser, the embedded model. One story. */
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser, Frame, Locator } from 'playwright-core';
+import sharp from 'sharp';
+import { parseConfig } from '../../src/avis/config';
+import { launchBrowser } from '../scripts/browser';
+import { root } from '../scripts/paths';
+import { prepareWorkspace } from '../scripts/suite';
+import { installVsCodeServer, startVsCodeServer, type VsCodeServer } from '../scripts/vscodeServer';
+import {
+  askInExplorer,
+  chooseInExplorer,
+  colorThemes,
+  findWebview,
+  menuOf,
+  openWorkbench,
+  quickInput,
+  quietSettings,
+  runCommandByTitle,
+  saveScreenshot,
+  waitForRun,
+  type Workbench,
+} from '../scripts/workbench';
+
+const image = '03-background.png';
+const question = 'How many diamonds do you see?';
+
+describe('a person asks about an image', function () {
+  this.bail(true);
+  let browser: Browser;
+  let server: VsCodeServer;
+  let workspace: string;
+  let dataFolder: string;
+  let workbench: Workbench;
+  let panel: Frame;
+
+  before(async () => {
+    workspace = await prepareWorkspace();
+    dataFolder = await mkdtemp(join(tmpdir(), 'avis-vscode-'));
+    browser = await launchBrowser();
+    server = await startVsCodeServer({
+      serverFolder: await installVsCodeServer(),
+      dataFolder,
+      settings: quietSettings('dark'),
+    });
+    workbench = await openWorkbench(browser, server, { workspace, extensions: [root] });
+  });
+  afterEach(async function () {
+    if (this.currentTest?.state !== 'failed') return;
+    const screenshot = await saveScreenshot(workbench.page, 'failed-endToEnd');
+    const tail = workbench.console().split('\n').slice(-30).join('\n');
+    console.log(`Screenshot: ${screenshot}\nConsole:\n${tail}`);
+  });
+  after(async () => {
+    await browser?.close();
+    server?.stop();
+    await rm(workspace, { recursive: true, force: true });
+    await rm(dataFolder, { recursive: true, force: true });
+  });
+
+  it('right-clicks it in the Explorer, types a question, and sees the rollouts’ answer', async () => {
+    panel = await askInExplorer(workbench.page, image, question);
+    await waitForRun(panel, 1);
+    const { page } = workbench;
+    assert.equal(await panel.getByRole('textbox', { name: 'Question' }).inputValue(), question);
+    assert.notEqual(await panel.locator('#answer .answer').innerText(), '');
+    await saveScreenshot(page, 'panel-dark');
+  });
+
+  it('is not offered the question on a file that is no image', async () => {
+    const labels = await menuOf(workbench.page, 'README.md');
+    assert.ok(labels.length > 3, labels.join(', '));
+    assert.ok(!labels.some((label) => label.includes('Ask About Image')), labels.join(', '));
+  });
+
+  it('moves the prune slider and sees the mask change at once, without a run', async () => {
+    await panel.locator('label', { hasText: 'Fixed ρ' }).click();
+    await waitForRun(panel, 2);
+    const stage = panel.locator('#image canvas');
+    const before = await pixelsOf(stage);
+    const keptBefore = await panel.locator('.group-figure').first().innerText();
+
+    const slider = panel.getByRole('slider', { name: 'ρ', exact: true });
+    const { x, y, width, height } = (await slider.boundingBox())!;
+    const { mouse } = workbench.page;
+    await mouse.move(x + width / 2, y + height / 2);
+    await mouse.down();
+    await mouse.move(x + width * 0.9, y + height / 2, { steps: 5 });
+    await panel.locator('.badge:visible', { hasText: 'changed since' }).waitFor();
+    const after = await pixelsOf(stage);
+    assert.notEqual(await panel.locator('.group-figure').first().innerText(), keptBefore);
+    assert.ok(shareChanged(before, after) > 0.02, `${shareChanged(before, after)} changed`);
+    assert.equal(await panel.locator('#runs tbody tr').count(), 2);
+    await mouse.up();
+  });
+
+  it('releases it, and the run with the new pruning follows by itself', async () => {
+    await waitForRun(panel, 3);
+    assert.equal(await panel.locator('#runs tbody tr').count(), 3);
+    assert.equal(await panel.locator('.badge:visible', { hasText: 'changed since' }).count(), 0);
+  });
+
+  it('exports the configuration and finds the file with what was set', async () => {
+    const { page } = workbench;
+    const ratio = await panel.getByRole('slider', { name: 'ρ', exact: true }).inputValue();
+    await panel.getByRole('button', { name: 'Save JSON…' }).click();
+    const target = join(workspace, 'tuned.avis.json');
+    const input = quickInput(page);
+    await input.waitFor();
+    await input.fill(target);
+    await page.keyboard.press('Enter');
+    await page.getByText('Exported to tuned.avis.json.').first().waitFor();
+    const config = parseConfig(await readFile(target, 'utf8'), 'tuned.avis.json');
+    assert.deepEqual(config.settings.prune, { mode: 'fixed', ratio: Number(ratio) });
+    assert.equal(config.evidence.question, question);
+  });
+
+  it('reads model text and question as text, never as markup', async () => {
+    const box = panel.getByRole('textbox', { name: 'Question' });
+    const markup = 'How many <img src=x onerror="document.title=1"> <b>stars</b>?';
+    await box.fill(markup);
+    await box.press('Enter');
+    await waitForRun(panel, 4);
+    assert.equal(await box.inputValue(), markup);
+    assert.equal(await panel.locator('b, img[src="x"]').count(), 0);
+  });
+
+  it('reloads the window, and the panel is back with its runs', async () => {
+    await workbench.page.reload();
+    panel = await findWebview(workbench.page, '#runs tbody tr');
+    assert.equal(await panel.locator('#runs tbody tr').count(), 4);
+    await waitForRun(panel, 4);
+  });
+
+  it('reads it in a light theme, in high contrast, and in a narrow column', async () => {
+    const { page } = workbench;
+    for (const theme of ['light', 'highContrast'] as const) {
+      const settings = { ...quietSettings('dark'), 'workbench.colorTheme': colorThemes[theme] };
+      await writeFile(join(dataFolder, 'User/settings.json'), JSON.stringify(settings));
+      await page.reload();
+      panel = await findWebview(page, '#runs tbody tr');
+      await panel.locator('#image canvas').waitFor();
+      await saveScreenshot(page, `panel-${theme}`);
+    }
+    await runCommandByTitle(page, 'View: Close Primary Side Bar');
+    await page.setViewportSize({ width: 448, height: 1400 });
+    await panel.locator('#answer').waitFor();
+    const overflowPx = await panel.evaluate(
+      () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    );
+    await saveScreenshot(page, 'panel-narrow');
+    assert.equal(overflowPx, 0, 'nothing is wider than the column');
+    await page.setViewportSize({ width: 1440, height: 1000 });
+  });
+
+  it('asks from the title bar of the image preview', async () => {
+    const { page } = workbench;
+    await runCommandByTitle(page, 'View: Toggle Primary Side Bar Visibility');
+    await page
+      .locator('.explorer-folders-view .monaco-list-row', { hasText: '01-one-thing.png' })
+      .dblclick();
+    await page.locator('.editor-actions [aria-label^="Ask About Image"]').click();
+    const input = quickInput(page);
+    await input.waitFor();
+    await input.fill('Name the object.');
+    await page.keyboard.press('Enter');
+    panel = await findWebview(page, '#answer');
+    await waitForRun(panel, 1);
+  });
+
+  it('applies the exported file to another image’s panel', async () => {
+    const { page } = workbench;
+    await chooseInExplorer(page, 'tuned.avis.json', /Apply Configuration/);
+    await panel.getByText('Settings of tuned.avis.json applied.').waitFor();
+    const exported = parseConfig(
+      await readFile(join(workspace, 'tuned.avis.json'), 'utf8'),
+      'tuned.avis.json',
+    );
+    const slider = panel.getByRole('slider', { name: 'ρ', exact: true });
+    assert.equal(exported.settings.prune.mode, 'fixed');
+    assert.equal(
+      Number(await slider.inputValue()),
+      (exported.settings.prune as { ratio: number }).ratio,
+    );
+  });
+
+  it('never made the panel’s page break its own content policy', () => {
+    const violations = workbench
+      .console()
+      .split('\n')
+      .filter((line) => /Content Security Policy/.test(line) && /panel\.(js|css)|nonce/.test(line));
+    assert.deepEqual(violations, []);
+  });
+});
+
+interface Pixels {
+  data: Buffer;
+  width: number;
+  height: number;
+}
+
+async function pixelsOf(element: Locator): Promise<Pixels> {
+  const { data, info } = await sharp(await element.screenshot())
+    .removeAlpha()
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  return { data, width: info.width, height: info.height };
+}
+
+/** Share of pixels that differ by more than 24 of 255 in a channel. */
+function shareChanged(before: Pixels, after: Pixels): number {
+  assert.deepEqual([after.width, after.height], [before.width, before.height]);
+  let changed = 0;
+  for (let offset = 0; offset < before.data.length; offset += 3) {
+    const differs = [0, 1, 2].some(
+      (channel) => Math.abs(before.data[offset + channel]! - after.data[offset + channel]!) > 24,
+    );
+    if (differs) changed++;
+  }
+  return changed / (before.width * before.height);
+}
