@@ -33,10 +33,15 @@ export interface Query {
   image: { name: string; bytes: Uint8Array };
   question: string;
   settings: AskSettings;
+  /**
+   * Visual tokens to keep (ascending, at least one) in place of those that `settings.prune` would, so
+   * that other pruners can be compared.
+   */
+  keep?: number[];
 }
 
 /** What one image costs once: its layout, features and scores. */
-interface EncodedImage {
+export interface EncodedImage {
   width: number;
   height: number;
   gridThw: [number, number, number];
@@ -70,11 +75,11 @@ export class Answerer {
     const { settings } = query;
     const started = performance.now();
     const timing = emptyTiming();
-    const imageKey = createHash('sha256').update(query.image.bytes).digest('hex');
+    const imageKey = hashOfImage(query.image);
 
-    const encoded = await this.encodeImage(query, imageKey, report, timing, signal);
+    const encoded = await this.encodeImage(query.image, imageKey, report, timing, signal);
     const { visual, layout } = encoded;
-    const keep = keepVisualTokens(visual.scores, settings.prune);
+    const keep = query.keep ?? keepVisualTokens(visual.scores, settings.prune);
     const image = { width: encoded.width, height: encoded.height };
     const visualResult = this.describeVisual(visual, layout.regions, keep);
     report({ type: 'visual', image, visual: visualResult });
@@ -120,13 +125,18 @@ export class Answerer {
     };
   }
 
+  /** The vision encoder's output alone. @throws {AvisError} see Engine.ask. */
+  encode(image: Query['image'], signal?: AbortSignal): Promise<EncodedImage> {
+    return this.encodeImage(image, hashOfImage(image), () => {}, emptyTiming(), signal);
+  }
+
   dispose(): void {
     this.images.clear();
     this.prefills.clear();
   }
 
   private async encodeImage(
-    { image }: Query,
+    image: Query['image'],
     key: string,
     report: Report,
     timing: TimingResult,
@@ -298,6 +308,10 @@ function nextWave(done: readonly RolloutResult[], most: number): number {
     if (isAnswerSettled([leader + wave, ...others], betaConfidence)) return wave;
   }
   return room;
+}
+
+function hashOfImage({ bytes }: Query['image']): string {
+  return createHash('sha256').update(bytes).digest('hex');
 }
 
 function hashOf(numbers: readonly number[]): string {

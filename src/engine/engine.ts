@@ -2,7 +2,7 @@ import type { AskProgress, LoadModelProgress } from '../shared/engineProtocol';
 import { AvisError } from '../shared/errors';
 import type { ModelInfo, RunResult } from '../shared/types';
 import { throwIfAborted } from './abort';
-import { Answerer, type Query } from './answer';
+import { Answerer, type EncodedImage, type Query } from './answer';
 import { type LoadOptions, loadModel, type Model } from './model';
 
 const defaultCacheBytes = 1 << 30;
@@ -59,19 +59,20 @@ export class Engine {
     signal?: AbortSignal,
   ): Promise<RunResult> {
     if (this.waiting > 0) onProgress({ type: 'askStage', stage: 'queued' });
-    const { signal: closing } = this.closing;
-    const either = signal ? AbortSignal.any([signal, closing]) : closing;
-    const answer = async () => {
-      throwIfAborted(either);
+    return this.enqueue(async (either) => {
       const result = await this.answerer.answer(query, onProgress, either);
       const load = this.unreportedLoadMs;
       this.unreportedLoadMs = 0;
       return { ...result, timing: { ...result.timing, load, total: result.timing.total + load } };
-    };
-    this.waiting++;
-    const run = this.queue.then(answer).finally(() => this.waiting--);
-    this.queue = run.catch(() => {});
-    return run;
+    }, signal);
+  }
+
+  /**
+   * What the vision encoder gives for an image: features and key-diversity scores.
+   * @throws {AvisError} as `ask`.
+   */
+  encode(image: Query['image'], signal?: AbortSignal): Promise<EncodedImage> {
+    return this.enqueue((either) => this.answerer.encode(image, either), signal);
   }
 
   /** Stops what runs and waits, then frees the sessions. */
@@ -80,5 +81,22 @@ export class Engine {
     await this.queue;
     this.answerer.dispose();
     await this.model.release();
+  }
+
+  private enqueue<Value>(
+    job: (signal: AbortSignal) => Promise<Value>,
+    signal: AbortSignal | undefined,
+  ): Promise<Value> {
+    const { signal: closing } = this.closing;
+    const either = signal ? AbortSignal.any([signal, closing]) : closing;
+    this.waiting++;
+    const run = this.queue
+      .then(() => {
+        throwIfAborted(either);
+        return job(either);
+      })
+      .finally(() => this.waiting--);
+    this.queue = run.catch(() => {});
+    return run;
   }
 }
