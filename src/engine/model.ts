@@ -10,12 +10,13 @@ import { createFamily } from './families/registry';
 import { hashFiles } from './fileHashes';
 import { findGraphs, type GraphFile, type GraphName, isCoarse } from './graphFiles';
 import { type StateSpec, stateSpecs } from './kvCache';
+import { tapVisionKeys } from './keyTap';
 import { requireMemory } from './memory';
 import { DifficultyPredictor } from './predictor';
 import { GraphSession } from './session';
 import { rowGatherGraph } from './smallGraphs';
 import { elementBytes } from './tensors';
-import { VisionEncoder } from './vision';
+import { type KeySource, readyKeys, tappedKeys, VisionEncoder } from './vision';
 
 export interface LoadOptions {
   /** Absolute path of the checkpoint folder. */
@@ -41,6 +42,8 @@ export interface Model {
 interface Sessions {
   graphs: Record<GraphName, GraphFile>;
   vision: VisionEncoder;
+  /** Why the vision graph has no keys. */
+  noKeys: string | null;
   decoder: Decoder;
   cost: CostModel;
   open: GraphSession[];
@@ -67,9 +70,9 @@ export async function loadModel(
       cacheFolder: options.cacheFolder,
       onProbe: (device) => stage(`Probing ${device}`),
     },
-    (device) => openSessions(checkpoint, family, options.dtype, device, stage),
+    (device) => openSessions(checkpoint, family, options, device, stage),
   );
-  const { graphs, vision, decoder, cost, open } = sessions;
+  const { graphs, vision, noKeys, decoder, cost, open } = sessions;
   try {
     const predictor = checkpoint.predictorPath
       ? await GraphSession.create(checkpoint.predictorPath, 'The difficulty predictor', cpuOptions)
@@ -95,7 +98,7 @@ export async function loadModel(
         dtypes,
         fileHashes,
         scoreSource: vision.scoreSource,
-        warnings: warningsOf(vision, graphs, predictor !== null),
+        warnings: warningsOf(noKeys, graphs, predictor !== null),
         policy: checkpoint.policy?.settings ?? null,
         hasPredictor: predictor !== null,
         cost,
@@ -110,12 +113,14 @@ export async function loadModel(
   }
 }
 
+/** onnxruntime's session option: where a graph that was moved finds its external data. */
+const externalDataFolderKey = 'model_external_initializers_file_folder_path';
 const cpuOptions = sessionOptions('cpu');
 
 async function openSessions(
   checkpoint: Checkpoint,
   family: Family,
-  dtype: string,
+  { dtype, cacheFolder }: LoadOptions,
   device: DeviceName,
   stage: (message: string) => void,
 ): Promise<Sessions> {
@@ -136,7 +141,23 @@ async function openSessions(
   const labelOf = (name: GraphName) => graphs[name].files[0]!;
   try {
     stage('Loading the vision encoder');
-    const visionGraph = await openGraph(graphs.vision_encoder.path, labelOf('vision_encoder'), {});
+    let visionGraph = await openGraph(graphs.vision_encoder.path, labelOf('vision_encoder'), {});
+    let keySource: KeySource | null = readyKeys;
+    let noKeys: string | null = null;
+    if (!visionGraph.outputs.has(readyKeys.output)) {
+      stage('Finding the vision keys');
+      const tapped = await tapVisionKeys(graphs.vision_encoder.path, cacheFolder);
+      if ('reason' in tapped) {
+        keySource = null;
+        noKeys = tapped.reason;
+      } else {
+        keySource = tappedKeys(tapped, family);
+        await open.pop()!.release();
+        visionGraph = await openGraph(tapped.graphPath, labelOf('vision_encoder'), {
+          extra: { session: { [externalDataFolderKey]: tapped.externalDataFolder } },
+        });
+      }
+    }
     stage('Loading the token embeddings');
     const embed = await openGraph(graphs.embed_tokens.path, labelOf('embed_tokens'), {});
     stage('Loading the language model');
@@ -158,7 +179,8 @@ async function openSessions(
     const kvElementBytes = elementBytes(specs[0]?.type ?? 'float32');
     return {
       graphs,
-      vision: new VisionEncoder(visionGraph, null),
+      vision: new VisionEncoder(visionGraph, keySource),
+      noKeys,
       decoder,
       cost: { ...family.cost, kvElementBytes },
       open,
@@ -195,7 +217,7 @@ function checkDecoder(cost: CostModel, graph: GraphSession, specs: readonly Stat
 }
 
 function warningsOf(
-  vision: VisionEncoder,
+  noKeys: string | null,
   graphs: Record<GraphName, GraphFile>,
   hasPredictor: boolean,
 ): string[] {
@@ -206,9 +228,9 @@ function warningsOf(
       `The vision encoder is ${dtype}: such coarse weights distort the keys, so the scores may be off. An fp32 or fp16 vision encoder is better.`,
     );
   }
-  if (vision.scoreSource === 'mergedEmbeddings') {
+  if (noKeys !== null) {
     warnings.push(
-      'The vision graph gives no keys, so tokens are scored by KeyDiff on the merged embeddings instead of KDV.',
+      `No vision keys were found: ${noKeys}. Tokens are scored by KeyDiff on the merged embeddings instead of KDV.`,
     );
   }
   if (!hasPredictor) {

@@ -20,21 +20,15 @@ interface ValueSpec {
  * and drops the rows of finished rollouts, on the device.
  */
 export function rowGatherGraph(states: readonly StateSpec[]): Uint8Array {
-  const value = (prefix: string) => (state: StateSpec) => ({
-    name: prefix + state.input,
-    type: state.type,
-    rank: state.shape.length + 1,
-  });
   return model(
     states.map(({ input }) => node('Gather', [input, 'rows'], `rows.${input}`)),
-    [...states.map(value('')), { name: 'rows', type: 'int64', rank: 1 }],
-    states.map(value('rows.')),
+    [...states.map((state) => stateValue(state, '')), { name: 'rows', type: 'int64', rank: 1 }],
+    states.map((state) => stateValue(state, 'rows.')),
   );
 }
 
 /** y = softmax(a·b) · b, which needs a matrix product, a reduction and an exponential to be right. */
 export function selfTestGraph(): Uint8Array {
-  const matrix = (name: string): ValueSpec => ({ name, type: 'float32', rank: 2 });
   return model(
     [
       node('MatMul', ['a', 'b'], 'ab'),
@@ -44,6 +38,14 @@ export function selfTestGraph(): Uint8Array {
     [matrix('a'), matrix('b')],
     [matrix('y')],
   );
+}
+
+function stateValue({ input, type, shape }: StateSpec, prefix: string): ValueSpec {
+  return { name: prefix + input, type, rank: shape.length + 1 };
+}
+
+function matrix(name: string): ValueSpec {
+  return { name, type: 'float32', rank: 2 };
 }
 
 function model(nodes: number[][], inputs: ValueSpec[], outputs: ValueSpec[]): Uint8Array {

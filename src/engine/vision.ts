@@ -2,7 +2,8 @@ import type { Tensor } from 'onnxruntime-node';
 import { keyDiversityScores } from '../avis/kdv';
 import { AvisError } from '../shared/errors';
 import type { ScoreSource, VisualResult } from '../shared/types';
-import type { PreparedImage } from './families/family';
+import type { Family, PreparedImage } from './families/family';
+import { arrangeKeys, mergeKeys, type TappedGraph } from './keyTap';
 import type { Policy } from './policyFile';
 import { checkFinite, type GraphSession } from './session';
 import { floatValues } from './tensors';
@@ -21,8 +22,21 @@ export interface KeySource {
   arrange(keys: Tensor, image: PreparedImage): VisualKeys;
 }
 
+/** Keys that were tapped out of a graph (keyTap.ts): of patches, in the graph's own order. */
+export function tappedKeys(tapped: TappedGraph, family: Family): KeySource {
+  return {
+    output: tapped.outputName,
+    arrange: (tensor, image) => {
+      const { sequences, tokenOf } = family.keyTokens(image);
+      const keys = arrangeKeys(floatValues(tensor), tensor.dims, tapped.layout, sequences);
+      const data = mergeKeys(keys, tokenOf, image.visualTokens);
+      return { data, heads: keys.heads, tokens: image.visualTokens, headDim: keys.headDim };
+    },
+  };
+}
+
 /** Our own exports give the keys ready to use. */
-const readyKeys: KeySource = {
+export const readyKeys: KeySource = {
   output: 'visual_keys',
   arrange: (keys) => {
     const [heads = 0, tokens = 0, headDim = 0] = keys.dims;
@@ -42,15 +56,13 @@ export interface VisualFeatures {
 export class VisionEncoder {
   runs = 0;
   readonly scoreSource: ScoreSource;
-  private readonly keySource: KeySource | null;
 
-  /** @param tapped where the keys are in a graph that was edited to give them. */
+  /** @param keySource null where the graph has no keys: then the merged embeddings stand in (KeyDiff). */
   constructor(
     private readonly graph: GraphSession,
-    tapped: KeySource | null,
+    private readonly keySource: KeySource | null,
   ) {
-    this.keySource = graph.outputs.has(readyKeys.output) ? readyKeys : tapped;
-    this.scoreSource = this.keySource ? 'visionKeys' : 'mergedEmbeddings';
+    this.scoreSource = keySource ? 'visionKeys' : 'mergedEmbeddings';
   }
 
   /** @throws {AvisError} 'badModel' for NaN features or keys, or for a wrong number of them. */

@@ -20,6 +20,13 @@ export interface PreparedImage {
 /** What of a prepared image the prompt depends on; it outlives the pixels. */
 export type ImageLayout = Pick<PreparedImage, 'visualTokens' | 'tokenGrid' | 'regions'>;
 
+export interface KeyTokens {
+  /** Sequences (images or tiles) that go through the graph side by side. */
+  sequences: number;
+  /** [sequences · keys]; −1 for padding. */
+  tokenOf: Int32Array;
+}
+
 /** Position ids of a whole, unpruned prompt. */
 export interface PromptPositions {
   /** One row for plain positions, three (time, height, width) for M-RoPE; each of prompt length. */
@@ -46,6 +53,11 @@ export interface Family {
    * tokens (and whatever stands between tiles).
    */
   expandImages(prompt: string, images: readonly ImageLayout[]): string;
+  /**
+   * Which visual token each key of the last vision block belongs to, in the graph's own order (patches
+   * before the merge, windows one after the other, …).
+   */
+  keyTokens(image: PreparedImage): KeyTokens;
   /** Positions as the PyTorch model computes them for the unpruned prompt. */
   positions(promptIds: readonly number[], images: readonly ImageLayout[]): PromptPositions;
 }

@@ -6,7 +6,7 @@ import type { Checkpoint } from '../checkpoint';
 import type { RgbImage } from '../image';
 import type { ConfigReader } from '../json';
 import { resample, type ResampleFilter } from '../resample';
-import type { Family, ImageLayout, PreparedImage, PromptPositions } from './family';
+import type { Family, ImageLayout, KeyTokens, PreparedImage, PromptPositions } from './family';
 
 /** Pillow's numbers in preprocessor_config.json. */
 const resampleFilters: Record<number, ResampleFilter> = {
@@ -34,6 +34,8 @@ export class Qwen2Vl implements Family {
   private readonly minPixels: number;
   private readonly maxPixels: number;
   private readonly filter: ResampleFilter;
+  /** Side of an attention window in visual tokens; 0 where attention is global. */
+  private readonly windowTokens: number;
   /** [3][256]: what an 8-bit value of each channel becomes. */
   private readonly normalized: Float32Array[];
 
@@ -58,6 +60,7 @@ export class Qwen2Vl implements Family {
     this.maxPositions = text.number('max_position_embeddings', 32_768);
     this.cost = textCost(text);
     this.vision = visionCost(config.section('vision_config'), this.cost.hiddenSize, is25);
+    this.windowTokens = Math.floor(this.vision.windowSide / this.mergeSide);
     const tied = text.boolean('tie_word_embeddings', config.boolean('tie_word_embeddings', false));
     this.parameters = textParameters(this.cost, tied) + visionParameters(this.vision);
   }
@@ -119,6 +122,27 @@ export class Qwen2Vl implements Family {
     return parts.reduce(
       (text, part, i) => text + this.imageToken.repeat(images[i - 1]!.visualTokens) + part,
     );
+  }
+
+  /**
+   * Patches come in merge groups. Qwen2.5-VL orders the groups window by window, windows and the groups
+   * in them in raster order, windows at the right and lower edge being cut off (`get_window_index`).
+   */
+  keyTokens({ tokenGrid: [rows, columns] }: PreparedImage): KeyTokens {
+    const groupPatches = this.mergeSide ** 2;
+    const side = this.windowTokens || Math.max(rows, columns);
+    const tokenOf = new Int32Array(rows * columns * groupPatches);
+    let o = 0;
+    for (let top = 0; top < rows; top += side) {
+      for (let left = 0; left < columns; left += side) {
+        for (let r = top; r < Math.min(top + side, rows); r++) {
+          for (let c = left; c < Math.min(left + side, columns); c++, o += groupPatches) {
+            tokenOf.fill(r * columns + c, o, o + groupPatches);
+          }
+        }
+      }
+    }
+    return { sequences: 1, tokenOf };
   }
 
   /**
