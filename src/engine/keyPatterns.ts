@@ -50,7 +50,7 @@ export function findLastKeys(graph: OnnxGraph): KeySearch {
 }
 
 function isSoftmax({ domain, opType }: GraphNode): boolean {
-  return (domain === '' && opType === 'Softmax') || opType === 'BiasSoftmax';
+  return domain === '' && opType === 'Softmax';
 }
 
 function isProduct({ opType }: GraphNode): boolean {

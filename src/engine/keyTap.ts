@@ -74,7 +74,7 @@ async function writeTapped(
     await appendFile(unfinished, addition);
     await rename(unfinished, tappedPath);
   } catch (cause) {
-    await rm(unfinished, { force: true });
+    await rm(unfinished, { force: true }).catch(() => {}); // the folder itself may be what is wrong
     throw new AvisError(
       'badModel',
       `The vision graph with its keys can't be written to ${dirname(tappedPath)}. Make room there, or make the folder writable.`,
