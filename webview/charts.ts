@@ -80,7 +80,7 @@ const tooltip = (theme: Theme) => ({
 export interface VoteBar {
   label: string;
   votes: number;
-  kind: 'majority' | 'other' | 'abstention';
+  kind: 'majority' | 'other' | 'none';
 }
 
 export function createVoteChart() {
@@ -94,10 +94,14 @@ export function createVoteChart() {
           {
             data: bars.map(({ votes }) => votes),
             backgroundColor: bars.map(({ kind }) =>
-              kind === 'majority' ? theme.accent : kind === 'other' ? theme.muted : theme.border,
+              kind === 'majority'
+                ? theme.accent
+                : kind === 'other'
+                  ? theme.muted
+                  : hatch(theme.muted),
             ),
-            borderColor: theme.foreground,
-            borderWidth: theme.highContrast ? 1 : 0,
+            borderColor: theme.muted,
+            borderWidth: bars.map(({ kind }) => (theme.highContrast || kind === 'none' ? 1 : 0)),
             barThickness: 12,
           },
         ],

@@ -15,6 +15,8 @@ export interface ComputeInput {
   /** A vanilla measurement is running, or anything else is. */
   measuring: boolean;
   busy: boolean;
+  /** The run these figures are of, while another one is in progress. */
+  ofRun: number | null;
 }
 
 export function createComputeView(onMeasureVanilla: () => void) {
@@ -48,13 +50,15 @@ export function createComputeView(onMeasureVanilla: () => void) {
   const root = section('compute', 'Compute', body, empty);
 
   const render = whenChanged((input: ComputeInput) => {
-    const { result, compute, vanillaTiming, prediction, measuring, busy } = input;
+    const { result, compute, vanillaTiming, prediction, measuring, busy, ofRun } = input;
     show(body, result !== null);
     show(empty, result === null);
     if (!result || !compute) return;
     const { timing, visual } = result;
     setText(saved, formatShare(Math.abs(compute.saved)));
-    setText(savedLabel, compute.saved < 0 ? 'more than vanilla' : 'saved');
+    const word = compute.saved < 0 ? 'more than vanilla' : 'saved';
+    setText(savedLabel, ofRun === null ? word : `${word} by run #${ofRun}`);
+    body.classList.toggle('outdated', ofRun !== null);
     saved.classList.toggle('more', compute.saved < 0);
     const ahead = prediction?.compute ?? null;
     show(predicted, ahead !== null);

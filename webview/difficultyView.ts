@@ -2,12 +2,15 @@
 import { element, section, whenChanged } from './dom';
 import { formatScore } from './format';
 import { icon } from './icons';
+import type { PredictedRollouts } from './runFigures';
 import type { DifficultyResult, PolicyBin, VisualResult } from '../src/shared/types';
 
 export interface DifficultyInput {
   difficulty: DifficultyResult | null;
   /** The cap that the levers say now; the scale shows its cut. Null under a fixed K. */
   cap: number | null;
+  /** K that the levers would run now, while they differ from the run on show. */
+  predicted: PredictedRollouts | null;
   bins: readonly PolicyBin[];
   hasPredictor: boolean;
   familiarity: VisualResult['familiarity'] | null;
@@ -43,7 +46,11 @@ export function createDifficultyView() {
 }
 
 /** What the difficulty led to, in words; figures in bold. */
-function describeDifficulty({ difficulty, hasPredictor }: DifficultyInput): (Node | string)[] {
+function describeDifficulty({
+  difficulty,
+  hasPredictor,
+  predicted,
+}: DifficultyInput): (Node | string)[] {
   if (!difficulty) {
     return [
       hasPredictor
@@ -56,15 +63,16 @@ function describeDifficulty({ difficulty, hasPredictor }: DifficultyInput): (Nod
     solvability === null
       ? []
       : [strong(difficultyWord(solvability)), ` · p̂ ${formatScore(solvability)} → `];
+  const now = predicted && predicted.k !== k ? `. With these levers: K ${predicted.k}` : '';
   switch (source) {
     case 'predictor': {
       const cut = k < wanted ? `, cut from ${wanted} by the cap` : '';
-      return [...estimate, strong(`K ${k}`), cut];
+      return [...estimate, strong(`K ${k}`), cut, now];
     }
     case 'fixed': {
       const instead =
         solvability === null || wanted === k ? '' : `; the policy would run ${wanted}`;
-      return [...estimate, strong(`K ${k}`), ' fixed', instead];
+      return [...estimate, strong(`K ${k}`), ' fixed', instead, now];
     }
     case 'betaStopping':
       return [
@@ -92,18 +100,23 @@ function difficultyWord(solvability: number): string {
 function renderScale(node: HTMLElement, { difficulty, cap, bins }: DifficultyInput): void {
   const solvability = difficulty?.solvability ?? null;
   const segments = element('div', { class: 'segments' });
+  const most = Math.max(...bins.map(({ k }) => k));
   let from = 0;
   for (const { upTo, k } of bins) {
     const current = solvability !== null && solvability > from && solvability <= upTo;
     const cut = cap !== null && k > cap;
+    const range = `p̂ from ${formatScore(from)} to ${formatScore(upTo)}`;
     const segment = element('div', {
       class: current ? 'segment current' : 'segment',
-      title: `p̂ up to ${formatScore(upTo)}: K ${k}${cut ? `, cut to ${cap}` : ''}`,
+      title: `${range}: K ${k}${cut ? `, cut to ${cap} by the cap` : ''}`,
     });
     segment.style.flexGrow = String(upTo - from);
-    segment.style.setProperty('--rollouts', String((cut ? cap : k) / 7));
-    if (cut) segment.append(element('s', {}, String(k)), ` ${cap}`);
-    else segment.append(String(k));
+    segment.style.setProperty('--rollouts', String(k / most));
+    if (cut) {
+      const beyond = element('div', { class: 'beyond-cap' });
+      beyond.style.height = `${(1 - cap / k) * 100}%`;
+      segment.append(beyond, element('span', {}, element('s', {}, String(k)), ` ${cap}`));
+    } else segment.append(element('span', {}, String(k)));
     segments.append(segment);
     from = upTo;
   }

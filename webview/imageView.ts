@@ -35,6 +35,8 @@ export interface ImageViewInput {
   /** Per token: 'both' = kept, 'neither' = pruned; the others only where two runs are compared. */
   fates: readonly TokenFate[];
   threshold: number;
+  /** What set the threshold, such as "τ 45°". */
+  lever: string;
   /** The runs that are compared; both or none. */
   firstRun: number | null;
   secondRun: number | null;
@@ -354,7 +356,7 @@ export function createImageView(onOpacity: (opacity: number) => void) {
       setText(caption, captionText(next));
       if (document.activeElement !== opacitySlider) opacitySlider.value = String(next.opacity);
       show(legend.root, next.visual !== null && !comparing);
-      if (next.visual) legend.render(next.visual.scores, scale, next.threshold);
+      if (next.visual) legend.render(next.visual.scores, scale, next.threshold, next.lever);
       show(compareKey, comparing);
       if (comparing) renderCompareKey(compareKey, next);
       setAttributes(stageNode, { 'aria-label': gridLabel(next, layout) });

@@ -22,22 +22,25 @@ export function createLegend() {
   plot.append(drawing, line);
   const root = element(
     'div',
-    { class: 'legend' },
+    { class: 'legend', title: 'How many tokens have which score (square-root scale)' },
     plot,
     element('div', { class: 'legend-scale' }, low, middle, high),
   );
 
   return {
     root,
-    /** @param threshold tokens at or above it are kept */
-    render(scores: readonly number[], scale: ScoreScale, threshold: number): void {
+    /**
+     * @param threshold tokens at or above it are kept
+     * @param lever what set it, such as "τ 45°"
+     */
+    render(scores: readonly number[], scale: ScoreScale, threshold: number, lever: string): void {
       const counts = scoreHistogram(scores, scale, bins);
       const most = Math.max(...counts, 1);
       const cut = positionOnScale(scale, threshold);
       drawing.replaceChildren();
       for (const [bin, count] of counts.entries()) {
         const center = (bin + 0.5) / bins;
-        const height = count === 0 ? 0 : Math.max((count / most) * (barsHeight - 1), 1);
+        const height = count === 0 ? 0 : Math.max(Math.sqrt(count / most) * (barsHeight - 1), 1);
         const fill = cssColor(viridis(center));
         const pruned = center < cut;
         drawing.append(
@@ -52,8 +55,8 @@ export function createLegend() {
         );
       }
       line.style.left = `${cut * 100}%`;
-      line.classList.toggle('at-end', cut > 0.8);
-      line.dataset['label'] = formatScore(threshold);
+      line.classList.toggle('at-end', cut > 0.7);
+      line.dataset['label'] = `${lever} · ${formatScore(threshold)}`;
       setText(low, formatScore(scale.low));
       setText(high, formatScore(scale.high));
       root.setAttribute('role', 'img');

@@ -39,6 +39,7 @@ import type { PanelMessage, RunPurpose, RunRecord } from '../src/shared/panelPro
 import type {
   AskSettings,
   PruneSetting,
+  RolloutResult,
   RunResult,
   VisualResult,
   VoteResult,
@@ -99,13 +100,15 @@ export function createPage({ update, ask, post }: PageContext) {
     element('div', { class: 'column reasoning-column' }, difficulty.root, rollouts.root),
     element('div', { class: 'column figures-column' }, compute.root, runs.root),
   );
-  const renderVotes = whenChanged(({ vote }: { vote: VoteResult | null }) => {
-    const bars = vote ? voteBars(vote) : [];
-    show(voteChart.root, bars.length > 0);
-    if (bars.length === 0) return;
-    const spoken = bars.map(({ label, votes }) => `${label}: ${votes}`).join('; ');
-    voteChart.render(bars, `Votes. ${spoken}.`);
-  });
+  const renderVotes = whenChanged(
+    (input: { vote: VoteResult | null; rows: readonly LiveRollout[] }) => {
+      const bars = input.vote ? voteBars(input.vote, endedOf(input.rows)) : [];
+      show(voteChart.root, bars.length > 0);
+      if (bars.length === 0) return;
+      const spoken = bars.map(({ label, votes }) => `${label}: ${votes}`).join('; ');
+      voteChart.render(bars, `Votes. ${spoken}.`);
+    },
+  );
   // Each of these keeps its last result, so that a section renders only when its part changed.
   const keepFor = remember((visual: VisualResult, prune: PruneSetting) =>
     keepVisualTokens(visual.scores, prune),
@@ -147,7 +150,7 @@ export function createPage({ update, ask, post }: PageContext) {
       const difficultyShown = running ? running.difficulty : (result?.difficulty ?? null);
       const rows = running ? running.rollouts : endedRollouts(result);
       const vote = running ? runningVote(running.rollouts) : (result?.vote ?? null);
-      const ended = rows.flatMap((rollout) => rollout.result ?? []);
+      const ended = endedOf(rows);
       const { agreeing, finished } = vote ? agreementOf(vote, ended) : { agreeing: 0, finished: 0 };
       const visualShown = running ? running.visual : (result?.visual ?? null);
 
@@ -181,6 +184,7 @@ export function createPage({ update, ask, post }: PageContext) {
         visual: seen?.visual ?? null,
         fates: fatesOfBoth ?? keepFates(seen?.visual.total ?? 0, keep),
         threshold: seen ? thresholdFor(seen.visual.scores, settings.prune, keep) : 0,
+        lever: leverText(settings.prune),
         firstRun: both && fatesOfBoth ? both.first.id : null,
         secondRun: both && fatesOfBoth ? both.second.id : null,
         previewing: leversMoved,
@@ -197,11 +201,12 @@ export function createPage({ update, ask, post }: PageContext) {
       difficulty.render({
         difficulty: difficultyShown,
         cap: settings.rollouts.mode === 'adaptive' ? settings.rollouts.cap : null,
+        predicted: prediction?.rollouts ?? null,
         bins,
         hasPredictor: modelInfo?.hasPredictor ?? false,
         familiarity: visualShown?.familiarity ?? null,
       });
-      renderVotes({ vote });
+      renderVotes({ vote, rows });
       rollouts.render({
         runId: running?.id ?? record?.id ?? null,
         rollouts: rows,
@@ -216,10 +221,15 @@ export function createPage({ update, ask, post }: PageContext) {
         prediction,
         measuring: live?.purpose === 'vanilla',
         busy: live !== null,
+        ofRun: running ? (record?.id ?? null) : null,
       });
-      runs.render({ runs: next.runs, shown: record, compared });
+      runs.render({ runs: next.runs, live, shown: running ? null : record, compared });
     },
   };
+}
+
+function leverText(prune: PruneSetting): string {
+  return prune.mode === 'adaptive' ? `τ ${prune.tauDegrees}°` : `ρ ${prune.ratio}`;
 }
 
 const noTokens: readonly number[] = [];
@@ -236,6 +246,10 @@ function rolloutRows(result: RunResult | null): LiveRollout[] {
   });
 }
 
+function endedOf(rollouts: readonly LiveRollout[]): RolloutResult[] {
+  return rollouts.flatMap((rollout) => rollout.result ?? []);
+}
+
 /** The vote among the rollouts that have ended; null while none has. */
 function provisionalVote(rollouts: readonly LiveRollout[]): VoteResult | null {
   const answers: (string | null)[] = [];
@@ -246,14 +260,16 @@ function provisionalVote(rollouts: readonly LiveRollout[]): VoteResult | null {
   return { ...vote, abstentions: vote.abstentions.filter((index) => ended.has(index)) };
 }
 
-function voteBars({ counts, abstentions }: VoteResult): VoteBar[] {
+/** A bar for each answer; rollouts that gave none apart from those stopped as no longer needed. */
+function voteBars({ counts, abstentions }: VoteResult, ended: readonly RolloutResult[]): VoteBar[] {
   const bars: VoteBar[] = counts.map(({ answer, rollouts }, index) => ({
     label: answer,
     votes: rollouts.length,
     kind: index === 0 ? 'majority' : 'other',
   }));
-  if (abstentions.length > 0) {
-    bars.push({ label: 'no answer', votes: abstentions.length, kind: 'abstention' });
-  }
+  const stopped = ended.filter((rollout) => rollout.stopped === 'earlyStop').length;
+  const silent = abstentions.length - stopped;
+  if (silent > 0) bars.push({ label: 'no answer', votes: silent, kind: 'none' });
+  if (stopped > 0) bars.push({ label: 'stopped early', votes: stopped, kind: 'none' });
   return bars;
 }

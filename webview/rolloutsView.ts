@@ -15,7 +15,7 @@ export interface RolloutsInput {
   running: boolean;
 }
 
-type Agreement = 'agrees' | 'disagrees' | 'abstains' | 'stopped' | 'running';
+type Agreement = 'agrees' | 'disagrees' | 'abstains' | 'stopped' | 'running' | 'waiting';
 
 const agreementIcons: Record<Agreement, IconName | null> = {
   agrees: 'check',
@@ -23,6 +23,7 @@ const agreementIcons: Record<Agreement, IconName | null> = {
   abstains: 'dash',
   stopped: 'stop',
   running: null,
+  waiting: null,
 };
 const agreementWords: Record<Agreement, string> = {
   agrees: 'agrees with the majority',
@@ -30,6 +31,7 @@ const agreementWords: Record<Agreement, string> = {
   abstains: 'abstains: it gave no answer',
   stopped: 'stopped early: it could not change the vote',
   running: 'decoding',
+  waiting: 'waiting',
 };
 
 export function createRolloutsView(voteChart: HTMLElement) {
@@ -81,6 +83,7 @@ function createRow(index: number) {
     element(
       'summary',
       {},
+      icon('chevron'),
       element('span', { class: 'rollout-number' }, String(index + 1)),
       mark,
       answer,
@@ -100,7 +103,10 @@ function createRow(index: number) {
       mark.className = `rollout-mark ${agreement}`;
       mark.title = agreementWords[agreement];
       const word = element('span', { class: 'visually-hidden' }, agreementWords[agreement]);
-      mark.replaceChildren(...(name ? [icon(name)] : [element('span', { class: 'pulse' })]), word);
+      mark.replaceChildren(
+        ...(name ? [icon(name)] : rollout ? [element('span', { class: 'pulse' })] : []),
+        word,
+      );
     }
     setText(answer, answerText(rollout));
     answer.classList.toggle('quiet', typeof rollout?.result?.answer !== 'string');
@@ -118,7 +124,8 @@ function createRow(index: number) {
 }
 
 function agreementOfRollout(rollout: LiveRollout | null, majority: string | null): Agreement {
-  const result = rollout?.result;
+  if (!rollout) return 'waiting';
+  const { result } = rollout;
   if (!result) return 'running';
   if (result.stopped === 'earlyStop') return 'stopped';
   if (result.answer === null) return 'abstains';

@@ -3,12 +3,14 @@ import { createRunsChart } from './charts';
 import { element, section, setText, show, whenChanged } from './dom';
 import { formatCount, formatMs, formatScore } from './format';
 import { icon } from './icons';
+import type { LiveRun } from './panelModel';
 import { agreementOf, computeWithVanilla } from './runFigures';
 import type { RunRecord } from '../src/shared/panelProtocol';
 import type { ComputeResult } from '../src/shared/types';
 
 export interface RunsInput {
   runs: readonly RunRecord[];
+  live: LiveRun | null;
   shown: RunRecord | null;
   compared: RunRecord | null;
 }
@@ -118,58 +120,74 @@ export function createRunsView(actions: RunsActions) {
     event.preventDefault();
   });
 
-  const render = whenChanged(({ runs, shown, compared }: RunsInput) => {
-    show(content, runs.length > 0);
-    show(empty, runs.length === 0);
-    shownId = shown?.id ?? null;
-    if (runs.length === 0) return;
-    const focused = (document.activeElement as HTMLElement | null)?.closest<HTMLElement>(
-      'tr[data-id]',
-    )?.dataset['id'];
-    const inButton = document.activeElement instanceof HTMLButtonElement;
-    body.replaceChildren();
-    const questions = [...new Set(runs.map((run) => run.result.question))];
-    for (const question of questions) {
-      if (questions.length > 1) {
-        const cell = element('th', { scope: 'colgroup', colspan: columns.length + 2, dir: 'auto' });
-        setText(cell, question);
-        body.append(element('tr', { class: 'question-heading' }, cell));
+  const render = whenChanged(
+    ({ runs, live, shown, compared }: Omit<RunsInput, 'live'> & { live: string | null }) => {
+      show(content, runs.length > 0);
+      show(empty, runs.length === 0);
+      shownId = shown?.id ?? null;
+      if (runs.length === 0) return;
+      const focused = (document.activeElement as HTMLElement | null)?.closest<HTMLElement>(
+        'tr[data-id]',
+      )?.dataset['id'];
+      const inButton = document.activeElement instanceof HTMLButtonElement;
+      body.replaceChildren();
+      const questions = [...new Set(runs.map((run) => run.result.question))];
+      for (const question of questions) {
+        if (questions.length > 1) {
+          const cell = element('th', {
+            scope: 'colgroup',
+            colspan: columns.length + 2,
+            dir: 'auto',
+          });
+          setText(cell, question);
+          body.append(element('tr', { class: 'question-heading' }, cell));
+        }
+        for (const run of runs.filter((other) => other.result.question === question)) {
+          body.append(createRow(run, { runs, shown, compared }, actions));
+        }
       }
-      for (const run of runs.filter((other) => other.result.question === question)) {
-        body.append(createRow(run, { runs, shown, compared }, actions));
+      if (live !== null) {
+        const cell = element('td', { colspan: columns.length + 1, class: 'running' }, live);
+        body.append(element('tr', { class: 'quiet' }, cell));
       }
-    }
-    if (focused !== undefined) {
-      const row = body.querySelector<HTMLElement>(`tr[data-id="${CSS.escape(focused)}"]`);
-      (inButton ? row?.querySelector('button') : row)?.focus();
-    }
-    renderDifferences(differences, { runs, shown, compared });
-    const points = runs.map((run) => ({
-      id: run.id,
-      cost: 1 - computeWithVanilla(run, runs).saved,
-      agreement: agreementOf(run.result.vote, run.result.rollouts).share,
-      mark:
-        run.id === shown?.id
-          ? ('shown' as const)
-          : run.id === compared?.id
-            ? ('compared' as const)
-            : run.purpose === 'vanilla'
-              ? ('vanilla' as const)
-              : ('other' as const),
-    }));
-    const spoken = points.map(
-      ({ id, cost, agreement }) =>
-        `#${id}: cost ${Math.round(cost * 100)} % of vanilla, agreement ${Math.round(agreement * 100)} %.`,
-    );
-    chart.render(points, `Cost against agreement. ${spoken.join(' ')}`);
-    setText(exportTarget, shown ? `Configuration of #${shown.id}` : '');
-  });
-  return { root, render };
+      if (focused !== undefined) {
+        const row = body.querySelector<HTMLElement>(`tr[data-id="${CSS.escape(focused)}"]`);
+        (inButton ? row?.querySelector('button') : row)?.focus();
+      }
+      renderDifferences(differences, { runs, shown, compared });
+      const points = runs.map((run) => ({
+        id: run.id,
+        cost: 1 - computeWithVanilla(run, runs).saved,
+        agreement: agreementOf(run.result.vote, run.result.rollouts).share,
+        mark:
+          run.id === shown?.id
+            ? ('shown' as const)
+            : run.id === compared?.id
+              ? ('compared' as const)
+              : run.purpose === 'vanilla'
+                ? ('vanilla' as const)
+                : ('other' as const),
+      }));
+      const spoken = points.map(
+        ({ id, cost, agreement }) =>
+          `#${id}: cost ${Math.round(cost * 100)} % of vanilla, agreement ${Math.round(agreement * 100)} %.`,
+      );
+      chart.render(points, `Cost against agreement. ${spoken.join(' ')}`);
+      setText(exportTarget, shown ? `Configuration of #${shown.id}` : '');
+    },
+  );
+  return {
+    root,
+    render({ live, ...others }: RunsInput): void {
+      const purpose = live?.purpose === 'vanilla' ? 'measuring vanilla…' : 'running…';
+      render({ ...others, live: live && `${live.id} ${purpose}` });
+    },
+  };
 }
 
 function createRow(
   run: RunRecord,
-  { runs, shown, compared }: RunsInput,
+  { runs, shown, compared }: Omit<RunsInput, 'live'>,
   actions: RunsActions,
 ): HTMLElement {
   const texts = describeRun(run, computeWithVanilla(run, runs));
@@ -221,7 +239,10 @@ function createRow(
 }
 
 /** Both runs side by side; what differs is marked. */
-function renderDifferences(node: HTMLElement, { runs, shown, compared }: RunsInput): void {
+function renderDifferences(
+  node: HTMLElement,
+  { runs, shown, compared }: Omit<RunsInput, 'live'>,
+): void {
   show(node, shown !== null && compared !== null);
   node.replaceChildren();
   if (!shown || !compared) return;
@@ -229,6 +250,7 @@ function renderDifferences(node: HTMLElement, { runs, shown, compared }: RunsInp
   const second = comparisonRows(compared, computeWithVanilla(compared, runs));
   const rows = first.map(([name, value], index) => {
     const other = second[index]?.[1] ?? '';
+    if (name === 'question' && value === other) return '';
     return element(
       'tr',
       { class: value === other ? 'same' : 'differs' },

@@ -136,8 +136,8 @@ export function createTuningView(actions: TuningActions) {
   );
   seed.root.append(dice);
   const maxNewTokens = createNumberRow(
-    'Max new tokens',
-    'Per rollout',
+    'Max tokens',
+    'The most new tokens of one rollout',
     settingRanges.maxNewTokens,
     (value) => change({ maxNewTokens: value }, true),
   );
@@ -170,7 +170,7 @@ export function createTuningView(actions: TuningActions) {
       { class: 'lever-columns' },
       element(
         'div',
-        { class: 'lever-group', role: 'group', 'aria-label': 'Visual context' },
+        { class: 'lever-group short', role: 'group', 'aria-label': 'Pruning and rollouts' },
         element('div', { class: 'group-head' }, pruneMode.root, keptText),
         tau.root,
         ratio.root,
@@ -200,12 +200,8 @@ export function createTuningView(actions: TuningActions) {
     ratio.root.hidden = prune.mode !== 'fixed';
     if (prune.mode === 'adaptive') tau.render(prune.tauDegrees);
     else ratio.render(prune.ratio);
-    setText(
-      keptText,
-      kept === null
-        ? ''
-        : `${formatCount(kept)} of ${formatCount(total)} kept · ${formatShare(1 - kept / total)} pruned`,
-    );
+    keptText.title = kept === null ? '' : `${formatShare(1 - kept / total)} pruned`;
+    setText(keptText, kept === null ? '' : `${formatCount(kept)} of ${formatCount(total)} kept`);
     rolloutMode.render(settings.rollouts.mode);
     cap.root.hidden = settings.rollouts.mode !== 'adaptive';
     fixedK.root.hidden = settings.rollouts.mode !== 'fixed';
