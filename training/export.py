@@ -196,20 +196,20 @@ def vision_encoder(state, config, path):
 
 def embed_tokens(state, config, path):
     g = Graph("embed_tokens")
-    g.input("input_ids", INT64, ["batch", "sequence"])
+    g.input("input_ids", INT64, ["batch_size", "sequence"])
     table = state["model.language_model.embed_tokens.weight"].float().numpy().astype(np.float16)
     g.initializers.append(numpy_helper.from_array(table, "embed_tokens"))
     g.op("Cast", g.op("Gather", "embed_tokens", "input_ids"), to_type=FLOAT, to="inputs_embeds")
-    g.output("inputs_embeds", FLOAT, ["batch", "sequence", config.hidden])
+    g.output("inputs_embeds", FLOAT, ["batch_size", "sequence", config.hidden])
     g.save(path)
 
 
 def decoder(state, config, path):
     g = Graph("decoder_model_merged")
     kv, dim = config.kv_heads, config.head_dim
-    g.input("inputs_embeds", FLOAT, ["batch", "sequence", config.hidden])
-    g.input("attention_mask", INT64, ["batch", "total"])
-    g.input("position_ids", INT64, [3, "batch", "sequence"])
+    g.input("inputs_embeds", FLOAT, ["batch_size", "sequence", config.hidden])
+    g.input("attention_mask", INT64, ["batch_size", "total"])
+    g.input("position_ids", INT64, [3, "batch_size", "sequence"])
     g.input("num_logits_to_keep", INT64, [])
     w = Weights(g, state, "model.language_model.")
 
@@ -234,7 +234,7 @@ def decoder(state, config, path):
     x = "inputs_embeds"
     for i in range(config.layers):
         layer = f"layers.{i}."
-        past = [g.input(f"past_key_values.{i}.{part}", FLOAT, ["batch", kv, "past", dim]) for part in ("key", "value")]
+        past = [g.input(f"past_key_values.{i}.{part}", FLOAT, ["batch_size", kv, "past", dim]) for part in ("key", "value")]
         present = [f"present.{i}.key", f"present.{i}.value"]
         y = w.norm(x, layer + "input_layernorm")
         q = heads_of(y, layer + "self_attn.q_proj", config.heads)
@@ -253,10 +253,10 @@ def decoder(state, config, path):
     x = g.op("Slice", x, start, g.constant([2**62]), g.constant([1]))
     head = g.weight("lm_head", w.array("embed_tokens.weight").T.copy())
     g.op("MatMul", w.norm(x, "norm"), head, to="logits")
-    g.output("logits", FLOAT, ["batch", "kept", config.vocab_size])
+    g.output("logits", FLOAT, ["batch_size", "kept", config.vocab_size])
     for i in range(config.layers):
         for part in ("key", "value"):
-            g.output(f"present.{i}.{part}", FLOAT, ["batch", kv, "present", dim])
+            g.output(f"present.{i}.{part}", FLOAT, ["batch_size", kv, "present", dim])
     g.save(path)
 
 
