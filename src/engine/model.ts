@@ -114,7 +114,7 @@ export async function loadModel(
 }
 
 /** onnxruntime's session option: where a graph that was moved finds its external data. */
-const externalDataFolderKey = 'model_external_initializers_file_folder_path';
+const externalDataFolderKey = 'session.model_external_initializers_file_folder_path';
 const cpuOptions = sessionOptions('cpu');
 
 async function openSessions(
@@ -154,7 +154,7 @@ async function openSessions(
         keySource = tappedKeys(tapped, family);
         await open.pop()!.release();
         visionGraph = await openGraph(tapped.graphPath, labelOf('vision_encoder'), {
-          extra: { session: { [externalDataFolderKey]: tapped.externalDataFolder } },
+          extra: { [externalDataFolderKey]: tapped.externalDataFolder },
         });
       }
     }
