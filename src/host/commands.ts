@@ -3,6 +3,8 @@ import * as vscode from 'vscode';
 import { AvisError } from '../shared/errors';
 import type { App } from './app';
 import { fileName, isConfigFile, isImage, pickImages, readTextFile } from './files';
+import type { GetModelContext } from './getModel';
+import { ModelStore } from './modelStore';
 import { askQuestion } from './questionBox';
 import { showError } from './showError';
 
@@ -20,9 +22,14 @@ export function registerCommands(app: App): vscode.Disposable {
     'avis.copyFlags': async (image, runId) =>
       app.copyFlags(chosenImage(app, image), asNumber(runId)),
     'avis.applyConfig': (config, image) => applyConfig(app, config, image),
-    'avis.selectModel': async () => {
-      const { selectModel } = await import('./modelPicker');
-      await selectModel(app.embeddedFolder);
+    'avis.selectModel': () => selectModel(app),
+    'avis.getModel': async (id, dtype) => {
+      const { getModel } = await import('./getModel');
+      return getModel(getModelContext(app), asString(id), asString(dtype));
+    },
+    'avis.setHubToken': async () => {
+      const { setHubToken } = await import('./getModel');
+      await setHubToken(context.secrets);
     },
     'avis.showLog': () => log.show(),
     'avis.restartEngine': async () => {
@@ -184,8 +191,30 @@ async function openSamples(app: App): Promise<void> {
   if (chosen) await ask(app, chosen.image, chosen.label);
 }
 
+async function selectModel(app: App): Promise<void> {
+  const picker = await import('./modelPicker');
+  const context = getModelContext(app);
+  await picker.selectModel({
+    embeddedFolder: app.embeddedFolder,
+    store: context.store,
+    onContinue: async ({ plan }) => {
+      const { downloadPlan } = await import('./getModel');
+      await downloadPlan(context, plan).catch((error: unknown) => void showError(error, app.log));
+    },
+  });
+}
+
+function getModelContext({ context, log }: App): GetModelContext {
+  const root = vscode.Uri.joinPath(context.globalStorageUri, 'models').fsPath;
+  return { store: new ModelStore(root), secrets: context.secrets, log };
+}
+
 function asUri(argument: unknown): vscode.Uri | undefined {
   return argument instanceof vscode.Uri ? argument : undefined;
+}
+
+function asString(argument: unknown): string | undefined {
+  return typeof argument === 'string' ? argument : undefined;
 }
 
 function asNumber(argument: unknown): number | undefined {

@@ -1,30 +1,48 @@
+/** "AVIS: Choose Model…": the embedded model, those that were downloaded, any folder. */
+import { basename } from 'node:path';
 import * as vscode from 'vscode';
+import type { ModelStore, StoredModel } from './modelStore';
 import { readModelChoice } from './settings';
 
-/** Lets the person choose the checkpoint folder; what is chosen goes into `avis.model.path`. */
-export async function selectModel(embeddedFolder: string): Promise<void> {
-  const { folder } = readModelChoice(embeddedFolder);
-  const embedded = { label: 'Embedded model', detail: 'Comes with the extension', folder: '' };
-  const other = {
-    label: '$(folder-opened) Choose a Folder…',
-    detail: 'A checkpoint in the Hugging Face ONNX layout',
+interface ModelItem extends vscode.QuickPickItem {
+  /** What choosing it does; undefined for separators. */
+  choose?: () => unknown;
+  /** Shown with a button that removes it. */
+  stored?: StoredModel;
+}
+
+const removeButton: vscode.QuickInputButton = {
+  iconPath: new vscode.ThemeIcon('trash'),
+  tooltip: 'Remove from disk',
+};
+
+/** Lets the person choose, continue and remove models. */
+export async function selectModel(options: {
+  embeddedFolder: string;
+  store: ModelStore;
+  /** Continues a broken download. */
+  onContinue: (model: StoredModel) => unknown;
+}): Promise<void> {
+  const { embeddedFolder, store, onContinue } = options;
+  const box = vscode.window.createQuickPick<ModelItem>();
+  box.title = 'AVIS: choose a model';
+  const show = async () => {
+    const { folder } = readModelChoice(embeddedFolder);
+    box.items = modelItems(await store.list(), folder, embeddedFolder, onContinue);
   };
-  const current =
-    folder === embeddedFolder ? [] : [{ label: folder, detail: 'Chosen now', folder }];
-  const items: (vscode.QuickPickItem & { folder?: string })[] = [...current, embedded, other];
-  const item = await vscode.window.showQuickPick(items, { title: 'AVIS: choose a model' });
-  if (!item) return;
-  if (item.folder !== undefined) {
-    await useModel(item.folder);
-    return;
-  }
-  const picked = await vscode.window.showOpenDialog({
-    title: 'Folder of an ONNX checkpoint',
-    canSelectFiles: false,
-    canSelectFolders: true,
-    openLabel: 'Use This Model',
+  await show();
+  box.onDidTriggerItemButton(async ({ item: { stored } }) => {
+    if (!stored || !(await confirmRemoval(stored))) return;
+    if (readModelChoice(embeddedFolder).folder === stored.folder) await useModel('');
+    await store.remove(stored);
   });
-  if (picked?.[0]) await useModel(picked[0].fsPath);
+  box.onDidAccept(() => {
+    const [item] = box.selectedItems;
+    box.hide();
+    item?.choose?.();
+  });
+  box.onDidHide(() => box.dispose());
+  box.show();
 }
 
 /** @param folder absolute; '' for the embedded model */
@@ -36,4 +54,64 @@ export async function useModel(folder: string): Promise<void> {
     folder || undefined,
     inWorkspace ? vscode.ConfigurationTarget.Workspace : vscode.ConfigurationTarget.Global,
   );
+}
+
+function modelItems(
+  stored: StoredModel[],
+  current: string,
+  embeddedFolder: string,
+  onContinue: (model: StoredModel) => unknown,
+): ModelItem[] {
+  const mark = (folder: string) => (folder === current ? '$(check) ' : '');
+  const known = [embeddedFolder, ...stored.map(({ folder }) => folder)];
+  const other: ModelItem[] = known.includes(current)
+    ? []
+    : [{ label: `$(check) ${basename(current)}`, description: current }];
+  return [
+    {
+      label: `${mark(embeddedFolder)}Embedded model`,
+      description: 'Comes with the extension',
+      choose: () => useModel(''),
+    },
+    ...stored.map((model): ModelItem => {
+      const { folder, finished, plan } = model;
+      const size = `${(plan.totalBytes / 1e9).toFixed(2)} GB`;
+      return {
+        label: `${mark(folder)}${plan.repository}`,
+        description: finished
+          ? `${plan.dtype}, ${size}`
+          : `${plan.dtype}, not fully downloaded: choose it to continue`,
+        buttons: [removeButton],
+        stored: model,
+        choose: () => (finished ? useModel(folder) : onContinue(model)),
+      };
+    }),
+    ...other,
+    { label: '', kind: vscode.QuickPickItemKind.Separator },
+    {
+      label: '$(cloud-download) Get a Model…',
+      choose: () => vscode.commands.executeCommand('avis.getModel'),
+    },
+    { label: '$(folder-opened) Choose a Folder…', choose: chooseFolder },
+  ];
+}
+
+async function chooseFolder(): Promise<void> {
+  const picked = await vscode.window.showOpenDialog({
+    title: 'Folder of an ONNX checkpoint',
+    canSelectFiles: false,
+    canSelectFolders: true,
+    openLabel: 'Use This Model',
+  });
+  if (picked?.[0]) await useModel(picked[0].fsPath);
+}
+
+async function confirmRemoval({ plan, folder }: StoredModel): Promise<boolean> {
+  const remove = 'Remove';
+  const answer = await vscode.window.showWarningMessage(
+    `Remove ${plan.repository} (${plan.dtype}) from disk?`,
+    { modal: true, detail: folder },
+    remove,
+  );
+  return answer === remove;
 }
