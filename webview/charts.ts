@@ -115,7 +115,7 @@ export function createVoteChart() {
           x: {
             beginAtZero: true,
             ticks: { precision: 0, color: theme.muted, font: font(theme), maxTicksLimit: 8 },
-            grid: { color: theme.border, drawTicks: false },
+            grid: { color: theme.grid, drawTicks: false },
             border: { display: false },
           },
           y: {
@@ -180,7 +180,7 @@ export function createComputeChart() {
                 maxTicksLimit: 4,
                 callback: (value) => formatFlops(Number(value)),
               },
-              grid: { color: theme.border, drawTicks: false },
+              grid: { color: theme.grid, drawTicks: false },
               border: { display: false },
             },
             y: {
@@ -261,7 +261,7 @@ export function createRunsChart(onSelect: (id: number) => void) {
               beginAtZero: true,
               suggestedMax: 100,
               ticks: { color: theme.muted, font: font(theme), maxTicksLimit: 6 },
-              grid: { color: theme.border, drawTicks: false },
+              grid: { color: theme.grid, drawTicks: false },
               border: { color: theme.border },
             },
             y: {
@@ -269,7 +269,7 @@ export function createRunsChart(onSelect: (id: number) => void) {
               min: 0,
               max: 100,
               ticks: { color: theme.muted, font: font(theme), maxTicksLimit: 3 },
-              grid: { color: theme.border, drawTicks: false },
+              grid: { color: theme.grid, drawTicks: false },
               border: { color: theme.border },
             },
           },

@@ -76,7 +76,8 @@ export function createComputeView(onMeasureVanilla: () => void) {
       `With the vision encoder, which runs in full either way: ${savedText(compute.savedWithVision)}. ` +
         (estimated
           ? 'Vanilla is estimated: its answer is taken to be as long as this run’s mean rollout.'
-          : 'Vanilla was measured.'),
+          : 'Vanilla was measured.') +
+        cachedText(timing),
     );
     show(measure, estimated);
     measure.disabled = busy;
@@ -123,7 +124,7 @@ function figureRows(
       .map((name) => element('th', { scope: 'col' }, name)),
   );
   const ahead = prediction?.compute ?? null;
-  const runTime = `${formatMs(timing.total - timing.load)}${cachedText(timing)}`;
+  const runTime = formatMs(timing.total - timing.load);
   const vanillaTime = vanillaTiming && formatMs(vanillaTiming.total - vanillaTiming.load);
   return [
     head,
@@ -150,5 +151,6 @@ function figureRows(
 }
 
 function cachedText({ cached }: TimingResult): string {
-  return cached.length === 0 ? '' : ` (${cached.join(', ')} cached)`;
+  if (cached.length === 0) return '';
+  return ` Taken from the cache: ${cached.join(' and ')}.`;
 }

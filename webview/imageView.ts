@@ -152,7 +152,8 @@ export function createImageView(onOpacity: (opacity: number) => void) {
       comparing: input.firstRun !== null,
       opacity: input.opacity,
       overlayVisible,
-      cursor: document.activeElement === stageNode ? cursor : null,
+      cursor,
+      cursorFocused: document.activeElement === stageNode,
       hovered,
     });
     setText(zoomLabel, formatShare(view.scale));
@@ -368,7 +369,7 @@ export function createImageView(onOpacity: (opacity: number) => void) {
 
 function captionText({ firstRun, secondRun, previewing }: ImageViewInput): string {
   if (firstRun !== null) return `#${firstRun} beside #${secondRun}`;
-  return previewing ? 'Preview of the levers' : '';
+  return previewing ? 'Preview' : '';
 }
 
 function regionName(layout: StageLayout, placed: StageLayout['regions'][number]): string {

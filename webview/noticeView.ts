@@ -13,7 +13,7 @@ const labels: Record<NoticeAction, string> = {
 };
 
 /** What helps with which failure; the first is the likeliest. */
-export function actionsFor(code: ErrorCode): NoticeAction[] {
+export function noticeActions(code: ErrorCode): NoticeAction[] {
   switch (code) {
     case 'badInput':
       return ['showLog'];
@@ -48,7 +48,7 @@ export function createNoticeView(actions: { act(action: NoticeAction): void; dis
     bar.classList.toggle('error', isError);
     mark.replaceChildren(icon(isError ? 'warning' : 'info'));
     setText(text, isError ? notice.error.message : notice.text);
-    const offered = isError ? actionsFor(notice.error.code) : [];
+    const offered = isError ? noticeActions(notice.error.code) : [];
     buttons.replaceChildren(
       ...offered.map((action) => {
         const button = element('button', { type: 'button', class: 'secondary' }, labels[action]);

@@ -25,6 +25,7 @@ export interface OverlayInput {
   opacity: number;
   overlayVisible: boolean;
   cursor: number | null;
+  cursorFocused: boolean;
   hovered: number | null;
 }
 
@@ -56,7 +57,7 @@ export function drawStage(
     }
   }
   drawToken(context, input.hovered, theme, input, 1);
-  drawToken(context, input.cursor, theme, input, 2);
+  drawToken(context, input.cursor, theme, input, input.cursorFocused ? 2 : 1);
 }
 
 /** One texel a token, stretched over the region: the cost doesn't grow with the zoom. */

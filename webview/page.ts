@@ -98,7 +98,8 @@ export function createPage({ update, ask, post }: PageContext) {
     answer.root,
     element('div', { class: 'column seeing' }, image.root, tuning.root),
     element('div', { class: 'column reasoning-column' }, difficulty.root, rollouts.root),
-    element('div', { class: 'column figures-column' }, compute.root, runs.root),
+    compute.root,
+    runs.root,
   );
   const renderVotes = whenChanged(
     (input: { vote: VoteResult | null; rows: readonly LiveRollout[] }) => {

@@ -44,9 +44,7 @@ export interface LiveRun {
   rollouts: LiveRollout[];
 }
 
-export type Notice =
-  | { kind: 'error'; error: ErrorData; /** What Retry would ask. */ purpose: RunPurpose }
-  | { kind: 'info'; text: string };
+export type Notice = { kind: 'error'; error: ErrorData } | { kind: 'info'; text: string };
 
 /** A question and the levers. */
 export interface Draft {
@@ -134,7 +132,7 @@ export function applyHostMessage(
     case 'updateModel': {
       const notice: Notice | null =
         message.model.status === 'failed'
-          ? { kind: 'error', error: message.model.error, purpose: 'run' }
+          ? { kind: 'error', error: message.model.error }
           : model.notice;
       return { ...model, modelState: message.model, notice };
     }
@@ -175,11 +173,10 @@ export function applyHostMessage(
     case 'failRun': {
       const { code } = message.error;
       const quiet = code === 'canceled' || code === 'superseded';
-      const purpose = model.live?.id === message.id ? model.live.purpose : 'run';
       return {
         ...model,
         live: model.live?.id === message.id ? null : model.live,
-        notice: quiet ? model.notice : { kind: 'error', error: message.error, purpose },
+        notice: quiet ? model.notice : { kind: 'error', error: message.error },
       };
     }
     case 'applySettings':

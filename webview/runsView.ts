@@ -220,7 +220,12 @@ function createRow(
       'aria-current': isShown ? 'true' : null,
       title: new Date(run.startedAt).toLocaleTimeString(),
     },
-    element('th', { scope: 'row' }, String(run.id)),
+    element(
+      'th',
+      { scope: 'row' },
+      run.purpose === 'vanilla' ? element('span', { class: 'key vanilla' }) : null,
+      String(run.id),
+    ),
     ...columns.map(([key]) => {
       const cell = element('td', { class: key, dir: key === 'answer' ? 'auto' : null }, texts[key]);
       if (key === 'answer') cell.title = texts[key];

@@ -4,6 +4,10 @@ export interface Theme {
   background: string;
   foreground: string;
   muted: string;
+  /** Of marks that are not to stand out. */
+  fill: string;
+  /** Of grid lines: fainter than borders, in high contrast too. */
+  grid: string;
   border: string;
   accent: string;
   focus: string;
@@ -22,9 +26,13 @@ export function readTheme(): Theme {
   const highContrast =
     body.contains('vscode-high-contrast') || body.contains('vscode-high-contrast-light');
   const foreground = color('--vscode-foreground', '#888');
+  const background = color('--vscode-editor-background', '#1e1e1e');
+  const mix = (percent: number) => `color-mix(in srgb, ${foreground} ${percent}%, ${background})`;
   return {
-    background: color('--vscode-editor-background', '#1e1e1e'),
+    background,
     foreground,
+    fill: highContrast ? foreground : mix(55),
+    grid: mix(highContrast ? 30 : 14),
     muted: highContrast ? foreground : color('--vscode-descriptionForeground', '#888'),
     border: color('--avis-line', 'rgb(128 128 128 / 0.35)'),
     accent: color('--vscode-charts-blue', '#3794ff'),
