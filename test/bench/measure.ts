@@ -1,0 +1,57 @@
+import { median } from '../eval/statistics';
+
+/** Milliseconds of one call. */
+export async function timeMs(run: () => unknown): Promise<number> {
+  const started = performance.now();
+  await run();
+  return performance.now() - started;
+}
+
+/**
+ * Asks every contestant for its milliseconds in turn, `repetitions` times over, so that a busy machine
+ * slows all of them alike. A first round warms up and is not counted.
+ * @returns each contestant's median
+ */
+export async function interleave<Name extends string>(
+  contestants: Record<Name, () => Promise<number>>,
+  repetitions: number,
+): Promise<Record<Name, number>> {
+  const times = new Map<Name, number[]>();
+  const names = Object.keys(contestants) as Name[];
+  for (let repetition = -1; repetition < repetitions; repetition++) {
+    for (const name of names) {
+      const elapsedMs = await contestants[name]();
+      if (repetition >= 0) times.set(name, [...(times.get(name) ?? []), elapsedMs]);
+    }
+  }
+  const medians = names.map((name) => [name, median(times.get(name) ?? [])]);
+  return Object.fromEntries(medians) as Record<Name, number>;
+}
+
+/**
+ * Milliseconds of a fast function, the least of what is seen in half a second: what else the machine
+ * does can only add to it.
+ */
+export function fastestMsOf(run: () => unknown): number {
+  let fastest = Infinity;
+  const end = performance.now() + 500;
+  while (performance.now() < end) {
+    const started = performance.now();
+    run();
+    fastest = Math.min(fastest, performance.now() - started);
+  }
+  return fastest;
+}
+
+/** Slope of log(y) over log(x): 1 where y grows linearly with x. */
+export function growthExponent(points: readonly { x: number; y: number }[]): number {
+  const logs = points.map(({ x, y }) => ({ x: Math.log(x), y: Math.log(y) }));
+  const meanX = mean(logs.map(({ x }) => x));
+  const meanY = mean(logs.map(({ y }) => y));
+  const covariance = mean(logs.map(({ x, y }) => (x - meanX) * (y - meanY)));
+  return covariance / mean(logs.map(({ x }) => (x - meanX) ** 2));
+}
+
+function mean(values: number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
