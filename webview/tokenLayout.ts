@@ -146,6 +146,7 @@ export function moveCursor(layout: StageLayout, token: number | null, move: Curs
 
 const steps = { left: [-1, 0], right: [1, 0], up: [0, -1], down: [0, 1] } as const;
 
+/** Of the regions that begin where `here`'s ends, in the step's direction, the nearest one's token. */
 function tokenBeyondEdge(
   layout: StageLayout,
   here: TokenPlace,
@@ -156,14 +157,12 @@ function tokenBeyondEdge(
   const center: Point = { x: from.x + from.width / 2, y: from.y + from.height / 2 };
   let nearest: { token: number; distance: number } | null = null;
   for (const placed of layout.regions) {
-    if (placed === here.placed) continue;
     const { rect, region } = placed;
+    if (gapAhead(here.placed.rect, rect, stepX, stepY) < -0.5) continue;
     const point: Point = {
-      x: clamp(center.x + stepX * from.width, rect.x, rect.x + rect.width),
-      y: clamp(center.y + stepY * from.height, rect.y, rect.y + rect.height),
+      x: clamp(center.x, rect.x, rect.x + rect.width),
+      y: clamp(center.y, rect.y, rect.y + rect.height),
     };
-    const ahead = (point.x - center.x) * stepX + (point.y - center.y) * stepY;
-    if (ahead <= 0) continue;
     const distance = Math.hypot(point.x - center.x, point.y - center.y);
     if (nearest && nearest.distance <= distance) continue;
     const column = cell((point.x - rect.x) / rect.width, region.columns);
@@ -171,6 +170,13 @@ function tokenBeyondEdge(
     nearest = { token: placeOf(placed, row, column).token, distance };
   }
   return nearest?.token ?? null;
+}
+
+/** How far `to` begins after `from` ends, along a unit step; negative where it begins before. */
+function gapAhead(from: Rect, to: Rect, stepX: number, stepY: number): number {
+  if (stepX > 0) return to.x - (from.x + from.width);
+  if (stepX < 0) return from.x - (to.x + to.width);
+  return stepY > 0 ? to.y - (from.y + from.height) : from.y - (to.y + to.height);
 }
 
 function placeOf(placed: PlacedRegion, row: number, column: number): TokenPlace {
