@@ -64,6 +64,23 @@ export async function decodeImage(bytes: Uint8Array, name: string): Promise<RgbI
   }
 }
 
+/**
+ * A PNG for screens: what `decodeImage` reads, scaled down so that neither side is longer than given.
+ * @throws {AvisError} as `decodeImage`.
+ */
+export async function previewImage(
+  bytes: Uint8Array,
+  name: string,
+  maxSidePx: number,
+): Promise<Uint8Array> {
+  const { width, height, data } = await decodeImage(bytes, name);
+  const { default: sharp } = await import('sharp');
+  return sharp(data, { raw: { width, height, channels: 3 } })
+    .resize({ width: maxSidePx, height: maxSidePx, fit: 'inside', withoutEnlargement: true })
+    .png()
+    .toBuffer();
+}
+
 function toRgb(data: Buffer, channels: number): Uint8Array {
   if (channels === 3) return data;
   const pixels = data.length / channels;

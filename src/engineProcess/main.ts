@@ -4,6 +4,7 @@
  */
 import { writeSync } from 'node:fs';
 import { Engine } from '../engine/engine';
+import { previewImage } from '../engine/image';
 import type { EngineProgress, EngineReplies, EngineRequest } from '../shared/engineProtocol';
 import { AvisError } from '../shared/errors';
 import { type Channel, serveRpc } from '../shared/rpc';
@@ -33,6 +34,10 @@ async function handle(
       await switching;
       if (!engine) throw new AvisError('internal', 'No model is loaded yet.');
       return engine.ask(request, progress, signal);
+    case 'previewImage': {
+      const { image, maxSidePx } = request;
+      return { png: await previewImage(image.bytes, image.name, maxSidePx) };
+    }
     case 'unloadModel':
       return afterSwitching(async () => {
         await unload();

@@ -136,6 +136,12 @@ export class EngineClient {
     }
   }
 
+  /** A PNG of an image that browsers can't show. @throws {AvisError} when it can't be read. */
+  async preview(image: AskRequest['image'], maxSidePx: number): Promise<Uint8Array> {
+    const { rpc } = this.session ?? this.start();
+    return (await rpc.request<'previewImage'>({ type: 'previewImage', image, maxSidePx })).png;
+  }
+
   /** Ends the process (what was pending is rejected) and forgets earlier crashes. */
   async restart(): Promise<void> {
     this.crashTimes = [];

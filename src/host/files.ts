@@ -13,6 +13,11 @@ export function isImage(uri: vscode.Uri): boolean {
   return imageExtensions.includes(extensionOf(uri));
 }
 
+/** Whether browsers have no decoder for it. */
+export function needsPreview(uri: vscode.Uri): boolean {
+  return ['tif', 'tiff'].includes(extensionOf(uri));
+}
+
 export function isConfigFile(uri: vscode.Uri): boolean {
   return uri.path.toLowerCase().endsWith('.avis.json');
 }

@@ -4,12 +4,14 @@ import * as vscode from 'vscode';
 import type { HostMessage, PanelMessage, PanelState } from '../shared/panelProtocol';
 import type { AskSettings } from '../shared/types';
 import type { EngineClient } from './engineClient';
-import { fileName, readImage } from './files';
+import { fileName, needsPreview, readImage } from './files';
 import { ImageSession } from './imageSession';
 import { panelHtml } from './panelHtml';
 import { readAutoRun, readModelChoice, readStartSettings } from './settings';
 
 export const panelViewType = 'avis.panel';
+
+const maxPreviewPx = 2048;
 
 export interface PanelContext {
   extensionUri: vscode.Uri;
@@ -24,6 +26,7 @@ export class Panel {
   readonly session: ImageSession;
   private readonly subscriptions: vscode.Disposable[] = [];
   private ready = false;
+  private disposed = false;
 
   constructor(
     readonly image: vscode.Uri,
@@ -49,6 +52,8 @@ export class Panel {
         if (!webviewPanel.visible) this.ready = false;
       }),
       webviewPanel.onDidDispose(() => {
+        this.disposed = true;
+        this.ready = false;
         this.session.cancel();
         for (const subscription of this.subscriptions) subscription.dispose();
         onDispose();
@@ -98,25 +103,36 @@ export class Panel {
   }
 
   private receive(message: PanelMessage): void {
-    if (message.type === 'ready') this.show();
+    if (message.type === 'ready') void this.show();
     else this.context.handle(this, message);
   }
 
-  private show(): void {
-    this.ready = true;
+  private async show(): Promise<void> {
     const { image, context } = this;
+    const webviewSrc = await this.imageSource();
+    if (this.disposed) return;
+    this.ready = true;
     this.session.replay(
       {
-        image: {
-          uri: image.toString(),
-          webviewSrc: this.webviewPanel.webview.asWebviewUri(image).toString(),
-          name: fileName(image),
-        },
+        image: { uri: image.toString(), webviewSrc, name: fileName(image) },
         recentQuestions: [...context.recentQuestions()],
         autoRun: readAutoRun(),
       },
       this.restored?.view ?? null,
     );
+  }
+
+  private async imageSource(): Promise<string> {
+    const { image, context } = this;
+    if (needsPreview(image)) {
+      try {
+        const png = await context.engine.preview(await readImage(image), maxPreviewPx);
+        return `data:image/png;base64,${Buffer.from(png).toString('base64')}`;
+      } catch {
+        // The run says what is wrong with the image.
+      }
+    }
+    return this.webviewPanel.webview.asWebviewUri(image).toString();
   }
 
   private post(message: HostMessage): void {

@@ -35,15 +35,25 @@ export interface AskRequest {
   settings: AskSettings;
 }
 
+/** For formats that a browser can't show; needs no model. */
+export interface PreviewImageRequest {
+  type: 'previewImage';
+  image: AskRequest['image'];
+  /** The picture is scaled down so that neither side is longer. */
+  maxSidePx: number;
+}
+
 export interface UnloadModelRequest {
   type: 'unloadModel';
 }
 
-export type EngineRequest = LoadModelRequest | AskRequest | UnloadModelRequest;
+export type EngineRequest =
+  LoadModelRequest | AskRequest | PreviewImageRequest | UnloadModelRequest;
 
 export interface EngineReplies {
   loadModel: ModelInfo;
   ask: RunResult;
+  previewImage: { png: Uint8Array };
   unloadModel: null;
 }
 
@@ -67,5 +77,6 @@ export type AskProgress =
 export interface EngineProgress {
   loadModel: LoadModelProgress;
   ask: AskProgress;
+  previewImage: never;
   unloadModel: never;
 }
