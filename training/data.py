@@ -30,9 +30,8 @@ class Batch:
     word: torch.Tensor  # [W] its token id
     ids: torch.Tensor  # [M] question and response tokens of all questions end to end
     offset: torch.Tensor  # [M] position after the picture
-    slots: torch.Tensor  # [M] place in the padded layout, see LanguageModel.forward
+    groups: list  # (slots, padded width) of the questions, see LanguageModel.forward
     target: torch.Tensor  # [M] next token where it belongs to the response, else -100
-    shape: tuple  # (questions per picture, padded length)
     pixels: torch.Tensor | None  # uint8 [B, H, W, 3]
     next_index: int  # first scene seed not drawn yet: where to go on after an interruption
 
@@ -78,20 +77,25 @@ def make_batch(scenes, tokenizer, per_image, rng, draw, next_index):
             responses.append(response_text(question, direct))
         if draw:
             pixels.append(render(scene, generator))
-    ids, offset, slots, target = [], [], [], []
     prompts = [e.ids for e in tokenizer.encode_batch(prompts)]
     responses = [e.ids for e in tokenizer.encode_batch(responses)]
-    width = max(len(p) + len(r) for p, r in zip(prompts, responses)) - 1
-    for i, (p, r) in enumerate(zip(prompts, responses)):
-        n = len(p) + len(r) - 1  # the last token is only a target
-        ids += p + r[:-1]
-        offset += range(n)
-        slots += range(i * width, i * width + n)
-        target += [-100] * (len(p) - 1) + r
+    lengths = [len(p) + len(r) - 1 for p, r in zip(prompts, responses)]  # the last token is only a target
+    by_length = [
+        sorted(range(i * per_image, (i + 1) * per_image), key=lambda n: lengths[n]) for i in range(len(scenes))
+    ]
+    ids, offset, groups, target = [], [], [], []
+    for members in zip(*by_length):  # the shortest question of every picture, the second shortest, ...
+        slots, width = [], max(lengths[n] for n in members)
+        for i, n in enumerate(members):
+            ids += prompts[n] + responses[n][:-1]
+            target += [-100] * (len(prompts[n]) - 1) + responses[n]
+            offset += range(lengths[n])
+            slots += range(i * width, i * width + lengths[n])
+        groups.append((torch.tensor(slots), width))
     tensor = lambda x: torch.tensor(x, dtype=torch.long)
     return Batch(
-        rows, cols, len(scenes), tensor(word_at), tensor(word), tensor(ids), tensor(offset), tensor(slots),
-        tensor(target), (per_image, width), torch.from_numpy(np.stack(pixels)) if draw else None, next_index,
+        rows, cols, len(scenes), tensor(word_at), tensor(word), tensor(ids), tensor(offset), groups,
+        tensor(target), torch.from_numpy(np.stack(pixels)) if draw else None, next_index,
     )  # fmt: skip
 
 

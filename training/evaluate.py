@@ -99,7 +99,7 @@ class Bench:
             for i in self.by_scene[key]:
                 # One row for each question: a scene's prefix is repeated, which costs little here.
                 groups[scene.height, scene.width, len(kept[key])].append((key, i))
-        said = [None] * len(self.examples)
+        said = [[]] * len(self.examples)
         size = max(1, 512 // rollouts)
         for (height, width, _), members in groups.items():
             rows, cols = height // TOKEN_PX, width // TOKEN_PX

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 PATCH_PX = 14
 MERGE = 2
 TOKEN_PX = PATCH_PX * MERGE
+PLACE_LAYERS = 2  # layers after which a visual token is to know where it is, see train.py
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -131,9 +132,8 @@ def rotate(x, cos, sin):
 
 
 def attention_weights(scores, bias):
-    """Softmax in float32 over the last axis; bias is None or broadcasts against scores."""
-    scores = scores.float() if bias is None else scores.float() + bias
-    return scores.softmax(-1)
+    """Softmax over the last axis; bias is None or broadcasts against scores."""
+    return (scores if bias is None else scores + bias.to(scores.dtype)).softmax(-1)
 
 
 def bias_from(mask):
@@ -313,56 +313,58 @@ class LanguageModel(nn.Module):
         angles = torch.cat((angles, angles), dim=-1)[:, None]
         return angles.cos(), angles.sin()
 
-    def forward(self, prefix, prefix_positions, questions, question_positions, slots, shape):
+    def forward(self, prefix, prefix_positions, questions, question_positions, groups):
         """One prefix per picture, several questions behind it that don't see each other.
 
-        prefix [B, P, hidden], prefix_positions [3, B, P]; questions [M, hidden] all question tokens
-        of the batch end to end, question_positions [3, M]; slots [M]: where token m lies in the padded
-        layout [B * Q, T] flattened; shape = (Q, T). Returns hidden states [M, hidden].
+        prefix [B, P, hidden], prefix_positions [3, B, P]. Questions come in groups of one per picture
+        (the shortest of every picture, then the second shortest, ...), so that little is padded: groups
+        is a list of (slots, width), slots [M_j] the place of each token of group j in its padded layout
+        [B, width] flattened. questions [M, hidden]: all tokens, group after group, with their
+        question_positions [3, M]. Returns hidden states of the questions [M, hidden] and those of the
+        prefix after PLACE_LAYERS layers [B, P, hidden].
         """
         batch, length, hidden = prefix.shape
-        per_image, width = shape
         kv, dim = self.config.kv_heads, self.config.head_dim
-        group = self.config.heads // kv
         split = batch * length
         x = torch.cat((prefix.reshape(-1, hidden), questions))
         cos, sin = self.rotary(torch.cat((prefix_positions.flatten(1), question_positions), dim=1))
         cos, sin = cos.to(x.dtype), sin.to(x.dtype)
-        causal = lambda n: bias_from(torch.ones(n, n, dtype=torch.bool, device=x.device).tril())
-        prefix_bias, own_bias = causal(length), causal(width)
+        biases = [
+            bias_from(torch.ones(width, length + width, dtype=torch.bool, device=x.device).tril(length))
+            for _, width in groups
+        ]
+        prefix_bias = bias_from(torch.ones(length, length, dtype=torch.bool, device=x.device).tril())
 
-        def pad(y):  # [M, n, dim] -> [B, Q, T, n, dim], zeros where a question is shorter than T
-            out = y.new_zeros(batch * per_image * width, *y.shape[1:])
-            return out.index_copy(0, slots, y).view(batch, per_image, width, *y.shape[1:])
+        def grouped(q, k, v, bias):  # q, k, v [B, T or S, heads, dim] -> [B * T, hidden]
+            rows, width = q.shape[:2]
+            q = q.reshape(rows, width, kv, -1, dim).permute(0, 2, 3, 1, 4).reshape(rows, kv, -1, dim)
+            scores = (q @ k.permute(0, 2, 3, 1)).view(rows, kv, -1, width, k.shape[1])
+            weights = attention_weights(scores, bias).view(rows, kv, -1, k.shape[1])
+            y = (weights @ v.transpose(1, 2)).view(rows, kv, -1, width, dim)
+            return y.permute(0, 3, 1, 2, 4).reshape(rows * width, -1)
 
-        def attend(q, k, v):  # grouped-query attention: `group` query heads share a key head
+        def attend(q, k, v):
             q = q * dim**-0.5
-            shape = (batch, length, kv, -1, dim)
-            q_prefix, k_prefix, v_prefix = (y[:split].view(shape) for y in (q, k, v))
-            q_prefix = q_prefix.permute(0, 2, 3, 1, 4)  # [B, kv, group, P, dim]
-            k_prefix = k_prefix.permute(0, 2, 3, 4, 1)  # [B, kv, 1, dim, P]
-            v_prefix = v_prefix.permute(0, 2, 3, 1, 4)  # [B, kv, 1, P, dim]
-            weights = attention_weights(q_prefix @ k_prefix, prefix_bias).to(v.dtype)
-            y_prefix = (weights @ v_prefix).permute(0, 3, 1, 2, 4).reshape(split, -1)
+            k_prefix, v_prefix = (y[:split].view(batch, length, kv, dim) for y in (k, v))
+            out = [grouped(q[:split].view(batch, length, -1, dim), k_prefix, v_prefix, prefix_bias)]
+            at = split
+            for (slots, width), bias in zip(groups, biases):
+                tokens = slice(at, at + len(slots))
+                at += len(slots)
 
-            q, k, v = pad(q[split:]), pad(k[split:]), pad(v[split:])
-            q = q.view(batch, per_image, width, kv, group, dim).permute(0, 3, 1, 4, 2, 5)
-            k = k.permute(0, 3, 1, 4, 2)  # [B, kv, Q, dim, T]
-            v = v.permute(0, 3, 1, 2, 4)  # [B, kv, Q, T, dim]
-            q = q.reshape(batch, kv, per_image * group * width, dim)
-            seen = (q @ k_prefix[:, :, 0]).view(batch, kv, per_image, group, width, length)
-            own = q.view(batch, kv, per_image, group * width, dim) @ k
-            own = own.view(batch, kv, per_image, group, width, width).float() + own_bias
-            weights = torch.cat((seen.float(), own), dim=-1).softmax(-1).to(v.dtype)
-            seen, own = weights.split((length, width), dim=-1)
-            y = seen.reshape(batch, kv, -1, length) @ v_prefix[:, :, 0]
-            y = y.view(batch, kv, per_image, -1, dim) + own.reshape(*v.shape[:3], -1, width) @ v
-            y = y.view(batch, kv, per_image, group, width, dim).permute(0, 2, 4, 1, 3, 5)
-            return torch.cat((y_prefix, y.reshape(batch * per_image * width, -1)[slots]))
+                def pad(y):  # [M_j, heads, dim] -> [B, width, heads, dim], zeros behind short questions
+                    room = y.new_zeros(batch * width, *y.shape[1:])
+                    return room.index_copy(0, slots, y[tokens]).view(batch, width, *y.shape[1:])
 
-        for layer in self.layers:
+                y_k, y_v = torch.cat((k_prefix, pad(k)), 1), torch.cat((v_prefix, pad(v)), 1)
+                out.append(grouped(pad(q), y_k, y_v, bias)[slots])
+            return torch.cat(out)
+
+        for i, layer in enumerate(self.layers):
             x = layer(x, cos, sin, attend)
-        return self.norm(x[split:])
+            if i == PLACE_LAYERS - 1:
+                early = x[:split].view(batch, length, hidden)
+        return self.norm(x[split:]), early
 
 
 class Inner(nn.Module):

@@ -1,6 +1,6 @@
 """Trains the embedded model on the CPU, in three stages; goes on where it was interrupted.
 
-    python -m training.train            # any number of times; ends when all stages are done
+    python -m training.train            # any number of times; ends when all stages are done, or saves at SIGTERM
     nohup nice -n 10 python -m training.train >> training/.cache/train.out 2>&1 &
 
 Stages: 1 "symbolic": the language model alone, visual tokens are sums of word embeddings plus noise;
@@ -12,6 +12,7 @@ To train longer, raise the steps of the last stage and run again.
 import json
 import math
 import os
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,14 +44,15 @@ class Stage:
 
 
 STAGES = [
-    Stage("symbolic", 4000, 6, 0.01, 3e-3, 0.6, 0.1),
-    Stage("vision", 4000, 1, 0.01, 2e-3, 0.7, 0.2),
-    Stage("joint", 8000, 5, 0.005, 1e-3, 0.5, 0.03),
+    Stage("symbolic", 1500, 6, 0.01, 3e-3, 0.8, 0.5),
+    Stage("vision", 1200, 1, 0.01, 2e-3, 0.6, 0.2),
+    Stage("joint", 3500, 5, 0.006, 1.5e-3, 0.5, 0.03),
 ]
 WARMUP_STEPS = 50
 EMA_DECAY = 0.995
 SYMBOL_NOISE = 0.3  # noise on symbolic tokens, of the norm of a word embedding
 PRUNED_SHARE = 0.35  # share of batches in which visual tokens are dropped
+PLACE_WEIGHT = 0.3
 TAU_COS = math.cos(math.pi / 4)
 
 
@@ -73,6 +75,9 @@ class Trainer:
         self.model, self.tokenizer = model, tokenizer
         self.before, self.after = prefix_ids(tokenizer)
         self.empty_id = tokenizer.token_to_id("<|image_pad|>")
+        self.row_ids, self.col_ids = (
+            [tokenizer.token_to_id(f"Ġ{axis}{n}") for n in range(1, 8)] for axis in "rc"
+        )
         groups = word_groups(tokenizer)
         self.world_ids = torch.tensor([i for group in groups for i in group])
         group = torch.cat([torch.full((len(g),), n) for n, g in enumerate(groups)])
@@ -95,8 +100,8 @@ class Trainer:
         return mask.view(batch.images, -1)
 
     def language_loss(self, batch, features, keep=None):
-        """Cross-entropy of the responses. keep: indices [B, n] of the visual tokens that stay, or None;
-        they keep the positions that they had."""
+        """Cross-entropy of the responses, and of the place of every visual token. keep: indices [B, n] of
+        the visual tokens that stay, or None; they keep the positions that they had."""
         embed = self.model.model.language_model.embed_tokens
         positions = visual_positions(batch.rows, batch.cols, len(self.before))
         positions = positions[:, None].expand(3, batch.images, -1)
@@ -110,12 +115,25 @@ class Trainer:
         positions = torch.cat(
             (at(torch.arange(len(self.before))), positions, at(torch.tensor([after]))), dim=2
         )
-        hidden = self.model.model.language_model(
+        hidden, early = self.model.model.language_model(
             prefix, positions, embed(batch.ids).to(features.dtype),
-            (batch.offset + after + 1).expand(3, -1), batch.slots, batch.shape,
+            (batch.offset + after + 1).expand(3, -1), batch.groups,
         )  # fmt: skip
         said = batch.target >= 0
-        return F.cross_entropy(self.model.logits(hidden[said]).float(), batch.target[said])
+        loss = F.cross_entropy(self.model.logits(hidden[said]).float(), batch.target[said])
+        return loss, self.place_loss(early[:, len(self.before) : -1], positions[:, :, len(self.before) : -1])
+
+    def place_loss(self, early, positions):
+        """The language model finds a place by its words ("r2 c3"): early states of visual tokens
+        [B, n, hidden] are to know the words of their layout row and column (see world.py)."""
+        early = F.rms_norm(early.float(), early.shape[-1:])
+        loss = 0.0
+        for words, axis in ((self.row_ids, 1), (self.col_ids, 2)):
+            target = (positions[axis] - len(self.before) + 1) // 2 - 1
+            target = torch.where((target >= 0) & (target < len(words)), target, -100)
+            logits = early @ self.model.embeddings[words].T
+            loss = loss + F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=-100)
+        return loss / 2
 
     def alignment_loss(self, batch, features):
         """Distance of a visual token to the sum of its words (item and empty tokens weigh the same),
@@ -163,8 +181,8 @@ class Trainer:
                 n = int(torch.randint(int(occupied.sum(1).max()), occupied.shape[1], (1,)))
                 order = torch.rand(occupied.shape) + occupied
                 keep = order.topk(max(n, 1), dim=1).indices.sort(dim=1).values
-            parts["lm"] = self.language_loss(batch, features, keep)
-            return parts["lm"], parts
+            parts["lm"], parts["place"] = self.language_loss(batch, features, keep)
+            return parts["lm"] + PLACE_WEIGHT * parts["place"], parts
         features, keys = self.model.model.visual(batch.pixels)
         scores = kdv_scores(keys)
         parts["distance"], parts["choice"], parts["right"] = self.alignment_loss(batch, features)
@@ -172,8 +190,8 @@ class Trainer:
         total = parts["distance"] + parts["choice"] + parts["diversity"]
         if stage == "joint":
             keep = self.kept(batch, scores.detach()) if prune else None
-            parts["lm"] = self.language_loss(batch, features, keep)
-            total = parts["lm"] + 0.3 * total
+            parts["lm"], parts["place"] = self.language_loss(batch, features, keep)
+            total = parts["lm"] + PLACE_WEIGHT * parts["place"] + 0.3 * total
         return total, parts
 
 
@@ -240,6 +258,8 @@ def load_checkpoint(folder=CHECKPOINT_DIR):
 def train():
     torch.manual_seed(0)
     torch.set_num_threads(2)
+    stopping = []
+    signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     tokenizer = load()
     model = AvisModel(Config())
     ema, opt_states, state = restore(model)
@@ -282,9 +302,11 @@ def train():
                 line |= {"lr": round(factor, 3), "s": round(seconds / LOG_EVERY, 3)}
                 print(json.dumps(line), file=log)
                 mean = {}
-            if time.time() - saved_at > SAVE_EVERY_S:
+            if stopping or time.time() - saved_at > SAVE_EVERY_S:
                 save(model, ema, opts, state)
                 saved_at = time.time()
+            if stopping:
+                return
         state |= {"stage": state["stage"] + 1, "step": 0}
         opts = optimizers(model, STAGES[min(state["stage"], len(STAGES) - 1)])
         save(model, ema, opts, state)

@@ -76,25 +76,25 @@ def test_logits_of_two_questions_behind_one_picture(models):
             ),
             dim=1,
         )
-        width = 4
-        flat, where, slots = [], [], []
-        for i, row in enumerate(questions):
-            for j, q in enumerate(row):
+        flat, where, groups = [], [], []
+        for column in zip(*questions):
+            width, slots = max(len(q) for q in column), []
+            for i, q in enumerate(column):
                 flat += q
                 where += [after + 1 + t for t in range(len(q))]
-                slots += [(i * 2 + j) * width + t for t in range(len(q))]
-        hidden = ours.model.language_model(
+                slots += [i * width + t for t in range(len(q))]
+            groups.append((torch.tensor(slots), width))
+        hidden, _ = ours.model.language_model(
             prefix,
             positions[:, None].expand(3, 2, -1),
             embed(torch.tensor(flat)),
             torch.tensor(where).expand(3, -1),
-            torch.tensor(slots),
-            (2, width),
+            groups,
         )
         got = ours.logits(hidden)
         at = 0
-        for i, row in enumerate(questions):
-            for q in row:
+        for column in zip(*questions):
+            for i, q in enumerate(column):
                 ids = torch.tensor([start + [5] * n + end + q])
                 want = theirs(
                     input_ids=ids,
