@@ -7,8 +7,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { launchBrowser } from './browser';
-import { root, samplesFolder } from './paths';
-import { installVsCodeServer, startVsCodeServer } from './vscodeServer';
+import { samplesFolder } from './paths';
+import { developmentFolder, installVsCodeServer, startVsCodeServer } from './vscodeServer';
 import {
   askInExplorer,
   fail,
@@ -33,7 +33,10 @@ try {
       settings: quietSettings(theme),
     });
     try {
-      const workbench = await openWorkbench(browser, server, { workspace, extensions: [root] });
+      const workbench = await openWorkbench(browser, server, {
+        workspace,
+        extensions: [await developmentFolder()],
+      });
       const { page } = workbench;
       try {
         const panel = await askInExplorer(page, image, question);

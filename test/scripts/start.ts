@@ -7,7 +7,12 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { root, samplesFolder, testBedFolder } from './paths';
 import { runCommand } from './processes';
-import { installVsCodeServer, startVsCodeServer, workbenchUrl } from './vscodeServer';
+import {
+  developmentFolder,
+  installVsCodeServer,
+  startVsCodeServer,
+  workbenchUrl,
+} from './vscodeServer';
 
 await runCommand(process.execPath, ['esbuild.js'], { cwd: root });
 
@@ -26,7 +31,10 @@ if (desktop.status === 0) {
     serverFolder: await installVsCodeServer(),
     dataFolder: join(testBedFolder, 'startData'),
   });
-  const url = workbenchUrl(server, { workspace: samplesFolder, extensions: [root] });
+  const url = workbenchUrl(server, {
+    workspace: samplesFolder,
+    extensions: [await developmentFolder()],
+  });
   console.log(`\nVS Code runs at\n\n  ${url}\n`);
   console.log(
     'Open it in a browser, right-click an image in the Explorer, choose "Ask with AVIS…".',

@@ -3,7 +3,7 @@
  * without code-server's own front.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { testBedFolder } from './paths';
@@ -51,6 +51,18 @@ export async function installVsCodeServer(): Promise<string> {
   });
   await rename(partial, folder);
   return serverFolder;
+}
+
+/**
+ * @returns another path of this repository. VS Code takes whatever lies under an extension that is
+ * being developed for a part of it, and its own extensions lie in .vscode-test: under the repository's
+ * plain path their themes and languages would be missing.
+ */
+export async function developmentFolder(): Promise<string> {
+  const link = join(testBedFolder, 'extension');
+  await mkdir(testBedFolder, { recursive: true });
+  if (!existsSync(link)) await symlink('..', link, 'junction');
+  return link;
 }
 
 /**

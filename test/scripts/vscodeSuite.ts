@@ -6,9 +6,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { launchBrowser } from './browser';
-import { root } from './paths';
 import { compileSuite, followReport, prepareReport, prepareWorkspace } from './suite';
-import { installVsCodeServer, startVsCodeServer } from './vscodeServer';
+import { developmentFolder, installVsCodeServer, startVsCodeServer } from './vscodeServer';
 import { fail, openWorkbench, quietSettings } from './workbench';
 
 const serverFolder = await installVsCodeServer();
@@ -24,7 +23,11 @@ const server = await startVsCodeServer({
   env: { AVIS_TEST_REPORT: reportFile },
 });
 try {
-  const workbench = await openWorkbench(browser, server, { workspace, extensions: [root], tests });
+  const workbench = await openWorkbench(browser, server, {
+    workspace,
+    extensions: [await developmentFolder()],
+    tests,
+  });
   const { passed, failed } = await Promise.race([
     followReport(reportFile, 150_000),
     server.ended,

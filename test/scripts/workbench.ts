@@ -173,7 +173,7 @@ export async function askInExplorer(page: Page, image: string, question: string)
  */
 export async function waitForRun(panel: Frame, id: number, limitMs = 120_000): Promise<void> {
   const finished = panel.locator('.answer-title', {
-    hasText: new RegExp(`^Run #${id}(?!.*running)`),
+    hasText: new RegExp(`^Run #${id}(, vanilla)?$`),
   });
   const failed = panel.locator('.notice.error:visible');
   await finished.or(failed).first().waitFor({ timeout: limitMs });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import Ajv from 'ajv/dist/2020';
+import Ajv from 'ajv';
 import * as vscode from 'vscode';
 import type { AvisConfig } from '../../src/avis/config';
 import type { AvisApi } from '../../src/host/avisApi';
