@@ -4,7 +4,7 @@
  */
 import { vanillaSettings } from '../avis/settings';
 import type { AskProgress } from '../shared/engineProtocol';
-import { AvisError, toErrorData } from '../shared/errors';
+import { AvisError, type ErrorData, toErrorData } from '../shared/errors';
 import type { HostMessage, PanelViewState, RunPurpose, RunRecord } from '../shared/panelProtocol';
 import type { AskSettings, ModelInfo, RunResult } from '../shared/types';
 import type { EngineClient, ModelChoice } from './engineClient';
@@ -40,6 +40,8 @@ export class ImageSession {
   /** The model of each run of this window, for the export. */
   readonly models = new Map<number, ModelInfo>();
   private active: ActiveRun | undefined;
+  /** The newest run, when it failed: a panel that comes later must hear of it. */
+  private failed: { run: ActiveRun; error: ErrorData } | undefined;
   private last: { question: string; settings: AskSettings | null; purpose: RunPurpose } | undefined;
   private nextId = 1;
   private heldTexts = new Map<number, AskProgress>();
@@ -80,12 +82,13 @@ export class ImageSession {
       view,
       model: this.options.engine.state,
     });
-    if (!this.active) return;
-    this.postStart(this.active);
-    const { id } = this.active;
-    for (const progress of this.active.progress.values()) {
-      this.options.post({ type: 'updateRun', id, progress });
+    const run = this.active ?? this.failed?.run;
+    if (!run) return;
+    this.postStart(run);
+    for (const progress of run.progress.values()) {
+      this.options.post({ type: 'updateRun', id: run.id, progress });
     }
+    if (this.failed) this.options.post({ type: 'failRun', id: run.id, error: this.failed.error });
   }
 
   /**
@@ -113,6 +116,7 @@ export class ImageSession {
     const { signal } = run.controller;
     const startedAt = Date.now();
     this.active = run;
+    this.failed = undefined;
     this.last = { question, settings, purpose };
     this.postStart(run);
     try {
@@ -134,7 +138,9 @@ export class ImageSession {
       this.end(run, { type: 'finishRun', record });
       return result;
     } catch (error) {
-      this.end(run, { type: 'failRun', id: run.id, error: toErrorData(error) });
+      const failure = toErrorData(error);
+      if (this.active === run) this.failed = { run, error: failure };
+      this.end(run, { type: 'failRun', id: run.id, error: failure });
       throw error;
     }
   }

@@ -121,6 +121,22 @@ describe('ImageSession', () => {
     assert.deepEqual(last?.type === 'failRun' && last.error.message, 'a.png is empty.');
   });
 
+  it('tells a panel that comes later why the newest run failed, until another starts', async () => {
+    readImage = () => Promise.reject(new AvisError('badInput', 'a.png is empty.'));
+    await assert.rejects(session.run('q'), /empty/);
+    posted.length = 0;
+    session.replay(subject, null);
+    assert.deepEqual(types(), ['showSubject', 'startRun', 'failRun']);
+    readImage = () => Promise.resolve({ name: 'a.png', bytes: new Uint8Array(1) });
+    const running = session.run('q');
+    await settle();
+    engine.asks[0]?.resolve(result);
+    await running;
+    posted.length = 0;
+    session.replay(subject, null);
+    assert.deepEqual(types(), ['showSubject']);
+  });
+
   it('keeps earlier runs when a later one fails, and can retry', async () => {
     const first = session.run('q', defaultSettings(null));
     await settle();
