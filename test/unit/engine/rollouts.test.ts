@@ -49,6 +49,11 @@ describe('rollouts', () => {
         deepStrictEqual(await sampleTokens(model, own, 3, { maxNewTokens: 20 }), shared);
       });
 
+      it('gives the same logits when the prompt is prefilled in pieces', async () => {
+        const { logits } = await prefillPrompt(model.decoder, 3);
+        ok(relativeError(logits, prefill.logits) < 1e-5);
+      });
+
       it('grows its cache beyond the first buffers', async () => {
         const [short] = await sampleTokens(model, prefill, 1, { maxNewTokens: 100 });
         const [long] = await sampleTokens(model, prefill, 1, { maxNewTokens: 300 });
@@ -115,10 +120,11 @@ function answerOf(rollouts: RolloutResult[]): string | null {
   return tallyVotes(rollouts.map(({ answer }) => answer)).answer;
 }
 
-async function prefillPrompt(decoder: Decoder): Promise<Prefill> {
+async function prefillPrompt(decoder: Decoder, chunkTokens?: number): Promise<Prefill> {
   const embeddings = await decoder.embedTokens(promptIds);
   const axis = Int32Array.from(promptIds.keys());
-  return decoder.prefill(embeddings, [axis, axis, axis], promptIds.length);
+  const axes = [axis, axis, axis];
+  return decoder.prefill(embeddings, axes, promptIds.length, undefined, chunkTokens);
 }
 
 type Options = Partial<RolloutJob['settings'] & { endTokenIds: number[] }>;
