@@ -53,7 +53,7 @@ export function createAnswerView() {
     answer.classList.toggle('provisional', running && typeof vote?.answer === 'string');
     answer.classList.toggle('long', text.length > 60);
     const entries: [string, string, string][] = [];
-    if (finished > 0 && typeof vote?.answer === 'string') {
+    if (finished > 1 && typeof vote?.answer === 'string') {
       entries.push(['agree', `${agreeing} of ${finished}`, 'Rollouts that voted for this answer']);
     }
     if (compute) {

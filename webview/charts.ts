@@ -97,7 +97,7 @@ export function createVoteChart() {
               kind === 'majority'
                 ? theme.accent
                 : kind === 'other'
-                  ? theme.muted
+                  ? theme.fill
                   : hatch(theme.muted),
             ),
             borderColor: theme.muted,
@@ -215,7 +215,7 @@ export function createRunsChart(onSelect: (id: number) => void) {
           shown: theme.first,
           compared: theme.second,
           vanilla: theme.background,
-          other: theme.muted,
+          other: theme.fill,
         })[point.mark];
       return {
         type: 'scatter',

@@ -62,7 +62,7 @@ export function createComputeView(onMeasureVanilla: () => void) {
     saved.classList.toggle('more', compute.saved < 0);
     const ahead = prediction?.compute ?? null;
     show(predicted, ahead !== null);
-    if (ahead && prediction) setText(predicted, predictedText(ahead, prediction));
+    if (prediction) setText(predicted, `→ ${predictedSaving(prediction)}`);
     const bars: ComputeBar[] = [
       { label: 'Vanilla', flops: compute.vanilla },
       { label: 'This run', flops: compute.run },
@@ -86,12 +86,16 @@ export function createComputeView(onMeasureVanilla: () => void) {
   return { root, render };
 }
 
+/** "71 % saved", or how much more it costs. */
 function savedText(share: number): string {
   return share < 0 ? `${formatShare(-share)} more` : `${formatShare(share)} saved`;
 }
 
-function predictedText(compute: ComputeResult, { rollouts }: Prediction): string {
-  return `→ ${savedText(compute.saved)}${rollouts.atMost ? ', by the same K,' : ''} predicted`;
+/** What levers would save by prediction; empty while that isn't known. */
+export function predictedSaving(prediction: Prediction | null): string {
+  if (!prediction?.compute) return '';
+  const condition = prediction.rollouts.atMost ? ' with the same K' : '';
+  return `${savedText(prediction.compute.saved)}${condition}, predicted`;
 }
 
 function describeBar({ label, flops }: ComputeBar): string {

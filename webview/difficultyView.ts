@@ -12,7 +12,8 @@ export interface DifficultyInput {
   /** K that the levers would run now, while they differ from the run on show. */
   predicted: PredictedRollouts | null;
   bins: readonly PolicyBin[];
-  hasPredictor: boolean;
+  /** Null while the model isn't loaded. */
+  hasPredictor: boolean | null;
   familiarity: VisualResult['familiarity'] | null;
 }
 
@@ -26,7 +27,7 @@ export function createDifficultyView() {
     const { difficulty, familiarity } = input;
     verdict.replaceChildren(...describeDifficulty(input));
     const drawScale =
-      input.hasPredictor && !(difficulty !== null && difficulty.solvability === null);
+      input.hasPredictor === true && !(difficulty !== null && difficulty.solvability === null);
     scale.hidden = !drawScale;
     if (drawScale) renderScale(scale, input);
     notes.replaceChildren();
@@ -37,7 +38,7 @@ export function createDifficultyView() {
           { class: 'note warning' },
           icon('warning'),
           `Unlike the pictures this model was trained on (distance ${familiarity.distance.toFixed(1)}, ` +
-            `limit ${familiarity.threshold.toFixed(1)}): don't rely on the estimate or the answer.`,
+            `limit ${familiarity.threshold.toFixed(1)}): don’t rely on the estimate or the answer.`,
         ),
       );
     }
@@ -53,8 +54,8 @@ function describeDifficulty({
 }: DifficultyInput): (Node | string)[] {
   if (!difficulty) {
     return [
-      hasPredictor
-        ? 'Not estimated yet.'
+      hasPredictor !== false
+        ? 'Estimated with the first run.'
         : 'This model ships no difficulty predictor: rollouts run until their votes are settled.',
     ];
   }

@@ -1,10 +1,12 @@
 /** How figures are written for people. */
 
-/** 0.7134 → "71 %"; shares below one percent that are not 0 keep a digit. */
+/** 0.7134 → "71 %". Near 0 and near 1 a digit is kept, so that neither is claimed falsely. */
 export function formatShare(share: number): string {
   const percent = share * 100;
-  const small = percent !== 0 && Math.abs(percent) < 1;
-  return `${percent.toFixed(small ? 1 : 0)} %`.replace('-', '−');
+  const size = Math.abs(percent);
+  const exact = (size > 0 && size < 1) || (size > 99 && size < 100);
+  const written = exact && size > 99.9 ? Math.sign(percent) * 99.9 : percent;
+  return `${written.toFixed(exact ? 1 : 0)} %`.replace('-', '−');
 }
 
 /** Two decimals with a true minus sign: scores and p̂. */

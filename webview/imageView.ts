@@ -1,29 +1,19 @@
-/** The image with its heatmap: zoom and pan, hover and keyboard cursor, opacity, legend. */
+/** The image pane: toolbar, the stage with its heatmap, the readout, the legend. */
 import { scoreScale } from './colorMap';
-import { element, freeId, keyEntry, setAttributes, setText, show, whenChanged } from './dom';
+import { element, freeId, keyEntry, remember, setText, show, whenChanged } from './dom';
 import { formatCount, formatScore, formatShare } from './format';
 import { iconButton } from './icons';
 import { createLegend } from './legend';
-import { drawStage, scoreColor } from './overlay';
+import { scoreColor } from './overlay';
 import { rankScores, type TokenFate } from './runFigures';
-import { onThemeChange, readTheme } from './theme';
 import {
-  clampView,
-  type CursorMove,
-  fitView,
   layoutStage,
   locateToken,
-  moveCursor,
-  type Point,
-  revealRect,
+  type PlacedRegion,
   type Size,
   type StageLayout,
-  toStage,
-  tokenAt,
-  tokenRect,
-  type View,
-  zoomView,
 } from './tokenLayout';
+import { createTokenStage, zoomStep } from './tokenStage';
 import type { VisualResult } from '../src/shared/types';
 
 export interface ImageViewInput {
@@ -45,40 +35,30 @@ export interface ImageViewInput {
   opacity: number;
 }
 
-const cursorKeys: Record<string, CursorMove> = {
-  ArrowLeft: 'left',
-  ArrowRight: 'right',
-  ArrowUp: 'up',
-  ArrowDown: 'down',
-  Home: 'rowStart',
-  End: 'rowEnd',
-};
-const zoomStep = 1.5;
 const nothingRead = 'Point at a token, or move with the arrow keys, to read it.';
+const noGrid = 'The visual tokens are shown after the first run.';
 
 export function createImageView(onOpacity: (opacity: number) => void) {
-  const canvas = element('canvas', {});
-  const stageNode = element(
-    'div',
-    { class: 'stage', tabindex: '0', role: 'application', 'aria-roledescription': 'token grid' },
-    canvas,
-  );
-  const readout = element('div', { class: 'readout' });
-  const swatch = element('span', { class: 'swatch' });
-  const readoutText = element('span', {}, nothingRead);
-  readout.append(swatch, readoutText);
-  const spoken = element('div', { class: 'visually-hidden', 'aria-live': 'polite' });
-  stageNode.setAttribute('aria-describedby', (readoutText.id = freeId('readout')));
-  const caption = element('span', { class: 'caption' });
   const zoomLabel = element('span', { class: 'zoom-label' });
+  const swatch = element('span', { class: 'swatch' });
+  const readoutText = element('span', { id: freeId('readout') });
+  const spoken = element('div', { class: 'visually-hidden', 'aria-live': 'polite' });
+  const stage = createTokenStage({
+    read(token, byKey) {
+      readToken(token);
+      if (byKey && token !== null) setText(spoken, describeToken(token));
+    },
+    zoomed: (scale) => setText(zoomLabel, formatShare(scale)),
+  });
+  stage.root.setAttribute('aria-describedby', readoutText.id);
+  const caption = element('span', { class: 'caption' });
   const pictureNote = element('p', { class: 'note', hidden: true });
   const legend = createLegend();
   const compareKey = element('div', { class: 'compare-key', hidden: true });
-
   const eye = iconButton('eye', 'Show the overlay', () => {
     overlayVisible = !overlayVisible;
     eye.setAttribute('aria-pressed', String(overlayVisible));
-    scheduleDraw();
+    fillStage();
   });
   eye.setAttribute('aria-pressed', 'true');
   const opacitySlider = element('input', {
@@ -92,23 +72,21 @@ export function createImageView(onOpacity: (opacity: number) => void) {
   opacitySlider.addEventListener('input', () => onOpacity(opacitySlider.valueAsNumber));
   const toolbar = element(
     'div',
-    { class: 'toolbar', role: 'toolbar', 'aria-label': 'Image' },
+    { class: 'toolbar', role: 'group', 'aria-label': 'Image' },
     caption,
     element('label', { class: 'opacity' }, 'Heat', opacitySlider),
     eye,
-    iconButton('zoomOut', 'Zoom out (−)', () => zoomAtCenter(1 / zoomStep)),
+    iconButton('zoomOut', 'Zoom out (−)', () => stage.zoomBy(1 / zoomStep)),
     zoomLabel,
-    iconButton('zoomIn', 'Zoom in (+)', () => zoomAtCenter(zoomStep)),
-    iconButton('fit', 'Fit (0), or 100 % when fitted (1)', () =>
-      fitted ? showActualSize() : fit(),
-    ),
+    iconButton('zoomIn', 'Zoom in (+)', () => stage.zoomBy(zoomStep)),
+    iconButton('fit', 'Fit (0) or 100 % (1)', () => stage.toggleFit()),
   );
   const root = element(
     'section',
-    { id: 'image', class: 'pane image-pane', 'aria-label': 'Image and visual tokens' },
+    { id: 'image', class: 'pane', 'aria-label': 'Image and visual tokens' },
     toolbar,
-    stageNode,
-    readout,
+    stage.root,
+    element('div', { class: 'readout' }, swatch, readoutText),
     legend.root,
     compareKey,
     pictureNote,
@@ -119,190 +97,42 @@ export function createImageView(onOpacity: (opacity: number) => void) {
   let picture: HTMLImageElement | null = null;
   let pictureSource = '';
   let layout: StageLayout = layoutStage({ width: 4, height: 3 }, []);
-  let laidOutFor: unknown = null;
-  let ranks: number[] = [];
-  let scale = scoreScale([]);
-  let viewport: Size = { width: 0, height: 0 };
-  let view: View = { scale: 1, x: 0, y: 0 };
-  let fitted = true;
   let overlayVisible = true;
-  let cursor: number | null = null;
-  let hovered: number | null = null;
-  let drawPending = false;
+  const ranksOf = remember(rankScores);
+  const scaleOf = remember(scoreScale);
+  const noScores: readonly number[] = [];
+  const shownScores = () => input?.visual?.scores ?? noScores;
 
-  function scheduleDraw(): void {
-    if (drawPending) return;
-    drawPending = true;
-    requestAnimationFrame(() => {
-      drawPending = false;
-      draw();
-    });
+  function fillStage(): void {
+    if (!input) return;
+    const { fates, firstRun, opacity } = input;
+    const scores = shownScores();
+    const scale = scaleOf(scores);
+    const comparing = firstRun !== null;
+    stage.setContent({ picture, scores, scale, fates, comparing, opacity, overlayVisible });
   }
-
-  function draw(): void {
-    const context = canvas.getContext('2d');
-    if (!context || !input || viewport.width === 0) return;
-    drawStage(context, viewport, devicePixelRatio, readTheme(), {
-      layout,
-      view,
-      picture,
-      scores: input.visual?.scores ?? [],
-      scale,
-      fates: input.fates,
-      comparing: input.firstRun !== null,
-      opacity: input.opacity,
-      overlayVisible,
-      cursor,
-      cursorFocused: document.activeElement === stageNode,
-      hovered,
-    });
-    setText(zoomLabel, formatShare(view.scale));
-  }
-
-  function setView(next: View, nowFitted: boolean): void {
-    view = next;
-    fitted = nowFitted;
-    stageNode.classList.toggle('pannable', !fitted);
-    scheduleDraw();
-  }
-  const fit = () => setView(fitView(viewport, layout), true);
-  const center = (): Point => ({ x: viewport.width / 2, y: viewport.height / 2 });
-  function zoomAt(anchor: Point, factor: number): void {
-    const next = zoomView(view, anchor, factor, viewport, layout);
-    const fitScale = fitView(viewport, layout).scale;
-    setView(next, Math.abs(next.scale - fitScale) < fitScale * 1e-3);
-  }
-  function zoomAtCenter(factor: number): void {
-    const place = cursor === null ? null : locateToken(layout, cursor);
-    if (!place || document.activeElement !== stageNode) {
-      zoomAt(center(), factor);
-      return;
-    }
-    const rect = tokenRect(place.placed, place.row, place.column);
-    const anchor = {
-      x: view.x + (rect.x + rect.width / 2) * view.scale,
-      y: view.y + (rect.y + rect.height / 2) * view.scale,
-    };
-    zoomAt(anchor, factor);
-  }
-  const showActualSize = () => zoomAt(center(), 1 / view.scale);
-
-  function measure(): void {
-    const width = stageNode.clientWidth;
-    if (width === 0) return;
-    const wanted = (width * layout.height) / layout.width;
-    const height = Math.round(Math.min(Math.max(wanted, 160), innerHeight * 0.62));
-    stageNode.style.height = `${height}px`;
-    viewport = { width, height };
-    canvas.width = Math.round(width * devicePixelRatio);
-    canvas.height = Math.round(height * devicePixelRatio);
-    if (fitted) fit();
-    else setView(clampView(view, viewport, layout), false);
-    draw();
-  }
-  new ResizeObserver(measure).observe(stageNode);
-  addEventListener('resize', measure);
-  onThemeChange(scheduleDraw);
 
   function describeToken(token: number): string {
     const place = locateToken(layout, token);
     const visual = input?.visual;
     if (!place || !input || !visual) return nothingRead;
-    const region = place.placed.region;
-    const where = `${regionName(layout, place.placed)}row ${place.row + 1} of ${region.rows}, column ${place.column + 1} of ${region.columns}`;
-    const rank = `rank ${formatCount(ranks[token] ?? 0)} of ${formatCount(visual.total)}`;
-    return `${where} · score ${formatScore(visual.scores[token] ?? NaN)} · ${rank} · ${fateName(input, token)}`;
-  }
-  function readToken(): void {
-    const token = hovered ?? cursor;
-    setText(readoutText, token === null ? nothingRead : describeToken(token));
-    const score = token === null ? undefined : input?.visual?.scores[token];
-    show(swatch, score !== undefined);
-    if (score !== undefined) swatch.style.backgroundColor = scoreColor(scale, score);
+    const { placed, row, column } = place;
+    const { rows, columns } = placed.region;
+    return [
+      `${regionName(layout, placed)}row ${row + 1} of ${rows}, column ${column + 1} of ${columns}`,
+      `score ${formatScore(visual.scores[token] ?? NaN)}`,
+      `rank ${formatCount(ranksOf(visual.scores)[token] ?? 0)} of ${formatCount(visual.total)}`,
+      fateName(input, token),
+    ].join(' · ');
   }
 
-  const pointOf = (event: MouseEvent): Point => {
-    const box = canvas.getBoundingClientRect();
-    return { x: event.clientX - box.left, y: event.clientY - box.top };
-  };
-  let drag: { from: Point; view: View; moved: boolean } | null = null;
-  stageNode.addEventListener('pointerdown', (event) => {
-    if (event.button !== 0) return;
-    drag = { from: pointOf(event), view, moved: false };
-    stageNode.setPointerCapture(event.pointerId);
-  });
-  stageNode.addEventListener('pointermove', (event) => {
-    const point = pointOf(event);
-    if (drag) {
-      const x = point.x - drag.from.x;
-      const y = point.y - drag.from.y;
-      drag.moved ||= Math.hypot(x, y) > 3;
-      if (drag.moved && !fitted) {
-        const panned = { scale: view.scale, x: drag.view.x + x, y: drag.view.y + y };
-        setView(clampView(panned, viewport, layout), false);
-      }
-    }
-    const token = tokenAt(layout, toStage(view, point))?.token ?? null;
-    if (token === hovered) return;
-    hovered = token;
-    readToken();
-    scheduleDraw();
-  });
-  stageNode.addEventListener('pointerup', () => {
-    if (drag && !drag.moved && hovered !== null) moveCursorTo(hovered, false);
-    drag = null;
-  });
-  stageNode.addEventListener('pointercancel', () => (drag = null));
-  stageNode.addEventListener('pointerleave', () => {
-    hovered = null;
-    readToken();
-    scheduleDraw();
-  });
-  // A plain wheel scrolls the page until the image has the focus; with Ctrl (or a pinch) it zooms.
-  stageNode.addEventListener(
-    'wheel',
-    (event) => {
-      const asked = event.ctrlKey || event.metaKey || event.altKey;
-      const focused = document.activeElement === stageNode && !(fitted && event.deltaY > 0);
-      if (!asked && !focused) return;
-      event.preventDefault();
-      const pixels = event.deltaY * (event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1);
-      zoomAt(pointOf(event), Math.exp(-pixels * (event.ctrlKey ? 0.006 : 0.0025)));
-    },
-    { passive: false },
-  );
-  stageNode.addEventListener('focus', () => {
-    if (cursor === null && layout.regions.length > 0)
-      moveCursorTo(moveCursor(layout, null, 'first'));
-    scheduleDraw();
-  });
-  stageNode.addEventListener('blur', scheduleDraw);
-  stageNode.addEventListener('keydown', (event) => {
-    if (event.altKey) return;
-    const withControl = event.ctrlKey || event.metaKey;
-    let move = cursorKeys[event.key];
-    if (withControl)
-      move = event.key === 'Home' ? 'first' : event.key === 'End' ? 'last' : undefined;
-    if (move && layout.regions.length > 0) moveCursorTo(moveCursor(layout, cursor, move));
-    else if (withControl) return;
-    else if (event.key === '+' || event.key === '=') zoomAtCenter(zoomStep);
-    else if (event.key === '-') zoomAtCenter(1 / zoomStep);
-    else if (event.key === '0') fit();
-    else if (event.key === '1') showActualSize();
-    else return;
-    event.preventDefault();
-  });
-  function moveCursorTo(token: number, speak = true): void {
-    cursor = token;
-    hovered = null;
-    const place = locateToken(layout, token);
-    if (place && !fitted) {
-      const rect = tokenRect(place.placed, place.row, place.column);
-      setView(revealRect(view, rect, viewport, layout), false);
-    }
-    readToken();
-    if (speak) setText(spoken, describeToken(token));
-    scheduleDraw();
+  function readToken(token: number | null): void {
+    const score = token === null ? undefined : shownScores()[token];
+    const nothing = input?.visual ? nothingRead : noGrid;
+    setText(readoutText, token === null ? nothing : describeToken(token));
+    show(swatch, score !== undefined);
+    if (score !== undefined)
+      swatch.style.backgroundColor = scoreColor(scaleOf(shownScores()), score);
   }
 
   function loadPicture(source: string): void {
@@ -313,56 +143,52 @@ export function createImageView(onOpacity: (opacity: number) => void) {
     loading.addEventListener('load', () => {
       if (pictureSource !== source) return;
       picture = loading;
-      layOut();
+      layOut(true);
+      fillStage();
     });
     loading.addEventListener('error', () => {
       if (pictureSource !== source) return;
       show(pictureNote, true);
       setText(
         pictureNote,
-        'The panel cannot display this image format; the visual tokens are shown without it.',
+        'The panel cannot display this image; its visual tokens are shown without it.',
       );
     });
     loading.src = source;
   }
 
-  function layOut(): void {
+  function layOut(refit: boolean): void {
     const size = input?.image ?? {
       width: picture?.naturalWidth || 4,
       height: picture?.naturalHeight || 3,
     };
     layout = layoutStage(size, input?.visual?.regions ?? []);
-    if (cursor !== null && !locateToken(layout, cursor)) cursor = null;
-    measure();
+    stage.setLayout(layout, refit);
   }
 
   return {
     root,
     render: whenChanged((next: ImageViewInput) => {
-      const isFirst = input === null;
+      const before = input;
       input = next;
-      if (next.webviewSrc !== pictureSource) {
-        loadPicture(next.webviewSrc);
-        fitted = true;
-        cursor = null;
-      }
-      if (isFirst || laidOutFor !== next.visual) {
-        laidOutFor = next.visual;
-        const scores = next.visual?.scores ?? [];
-        ranks = rankScores(scores);
-        scale = scoreScale(scores);
-        layOut();
-      }
+      const otherPicture = next.webviewSrc !== pictureSource;
+      if (otherPicture) loadPicture(next.webviewSrc);
+      const sameGrid =
+        JSON.stringify([before?.image, before?.visual?.regions]) ===
+        JSON.stringify([next.image, next.visual?.regions]);
+      if (otherPicture || !sameGrid) layOut(otherPicture);
       const comparing = next.firstRun !== null;
       setText(caption, captionText(next));
       if (document.activeElement !== opacitySlider) opacitySlider.value = String(next.opacity);
+      opacitySlider.style.setProperty('--share', `${next.opacity * 100}%`);
       show(legend.root, next.visual !== null && !comparing);
-      if (next.visual) legend.render(next.visual.scores, scale, next.threshold, next.lever);
+      if (next.visual)
+        legend.render(next.visual, scaleOf(shownScores()), next.threshold, next.lever);
       show(compareKey, comparing);
       if (comparing) renderCompareKey(compareKey, next);
-      setAttributes(stageNode, { 'aria-label': gridLabel(next, layout) });
-      readToken();
-      scheduleDraw();
+      stage.root.setAttribute('aria-label', gridLabel(next, layout));
+      readToken(stage.readToken);
+      fillStage();
     }),
   };
 }
@@ -372,7 +198,7 @@ function captionText({ firstRun, secondRun, previewing }: ImageViewInput): strin
   return previewing ? 'Preview' : '';
 }
 
-function regionName(layout: StageLayout, placed: StageLayout['regions'][number]): string {
+function regionName(layout: StageLayout, placed: PlacedRegion): string {
   const { kind } = placed.region;
   if (kind === 'image') return '';
   if (kind === 'thumbnail') return 'Thumbnail, ';
@@ -381,23 +207,24 @@ function regionName(layout: StageLayout, placed: StageLayout['regions'][number])
 }
 
 function fateName({ fates, firstRun, secondRun }: ImageViewInput, token: number): string {
-  switch (fates[token]) {
+  const comparing = firstRun !== null;
+  const fate = fates[token] ?? 'neither';
+  switch (fate) {
     case 'onlyFirst':
       return `kept by #${firstRun} only`;
     case 'onlySecond':
       return `kept by #${secondRun} only`;
     case 'both':
-      return firstRun !== null ? 'kept by both' : 'kept';
+      return comparing ? 'kept by both' : 'kept';
     case 'neither':
-    case undefined:
-      return firstRun !== null ? 'pruned by both' : 'pruned';
+      return comparing ? 'pruned by both' : 'pruned';
     default:
-      return '';
+      return fate satisfies never;
   }
 }
 
 function gridLabel({ name, visual }: ImageViewInput, layout: StageLayout): string {
-  if (!visual) return `${name}. No visual tokens yet.`;
+  if (!visual) return `${name}. ${noGrid}`;
   const grids = layout.regions.map(
     (placed) => `${regionName(layout, placed)}${placed.region.rows} by ${placed.region.columns}`,
   );

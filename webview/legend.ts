@@ -2,10 +2,16 @@
 import { cssColor, positionOnScale, type ScoreScale, scoreHistogram, viridis } from './colorMap';
 import { element, setText, svgElement } from './dom';
 import { formatScore } from './format';
+import type { ScoreSource, VisualResult } from '../src/shared/types';
 
 const bins = 48;
 const barsHeight = 26;
 const rampHeight = 8;
+
+const sourceNames: Record<ScoreSource, string> = {
+  visionKeys: 'key-diversity score',
+  mergedEmbeddings: 'diversity of merged embeddings (KeyDiff)',
+};
 
 export function createLegend() {
   const drawing = svgElement('svg', {
@@ -15,7 +21,7 @@ export function createLegend() {
     'aria-hidden': 'true',
   });
   const low = element('span');
-  const middle = element('span', { class: 'legend-title' }, 'key-diversity score');
+  const middle = element('span', { class: 'legend-title' });
   const high = element('span');
   const line = element('div', { class: 'legend-threshold' });
   const plot = element('div', { class: 'legend-plot' });
@@ -33,7 +39,8 @@ export function createLegend() {
      * @param threshold tokens at or above it are kept
      * @param lever what set it, such as "τ 45°"
      */
-    render(scores: readonly number[], scale: ScoreScale, threshold: number, lever: string): void {
+    render(visual: VisualResult, scale: ScoreScale, threshold: number, lever: string): void {
+      const { scores, scoreSource } = visual;
       const counts = scoreHistogram(scores, scale, bins);
       const most = Math.max(...counts, 1);
       const cut = positionOnScale(scale, threshold);
@@ -57,6 +64,7 @@ export function createLegend() {
       line.style.left = `${cut * 100}%`;
       line.classList.toggle('at-end', cut > 0.7);
       line.dataset['label'] = `${lever} · ${formatScore(threshold)}`;
+      setText(middle, sourceNames[scoreSource]);
       setText(low, formatScore(scale.low));
       setText(high, formatScore(scale.high));
       root.setAttribute('role', 'img');

@@ -11,9 +11,8 @@ import {
   type View,
 } from './tokenLayout';
 
-export interface OverlayInput {
-  layout: StageLayout;
-  view: View;
+/** What the stage shows, whatever the view. */
+export interface OverlayContent {
   /** Null where the browser cannot show the picture. */
   picture: HTMLImageElement | null;
   scores: readonly number[];
@@ -24,6 +23,11 @@ export interface OverlayInput {
   /** Of the heatmap, 0…1. */
   opacity: number;
   overlayVisible: boolean;
+}
+
+interface OverlayInput extends OverlayContent {
+  layout: StageLayout;
+  view: View;
   cursor: number | null;
   cursorFocused: boolean;
   hovered: number | null;

@@ -1,7 +1,7 @@
 /** Puts the sections together and gives each what it shows of the model. */
 import { createAnswerView } from './answerView';
 import { createVoteChart, type VoteBar } from './charts';
-import { createComputeView } from './computeView';
+import { createComputeView, predictedSaving } from './computeView';
 import { createDifficultyView } from './difficultyView';
 import { element, remember, show, whenChanged } from './dom';
 import { createImageView } from './imageView';
@@ -103,7 +103,9 @@ export function createPage({ update, ask, post }: PageContext) {
   );
   const renderVotes = whenChanged(
     (input: { vote: VoteResult | null; rows: readonly LiveRollout[] }) => {
-      const bars = input.vote ? voteBars(input.vote, endedOf(input.rows)) : [];
+      // A single rollout has nothing to vote on.
+      const bars =
+        input.vote && input.rows.length > 1 ? voteBars(input.vote, endedOf(input.rows)) : [];
       show(voteChart.root, bars.length > 0);
       if (bars.length === 0) return;
       const spoken = bars.map(({ label, votes }) => `${label}: ${votes}`).join('; ');
@@ -197,6 +199,7 @@ export function createPage({ update, ask, post }: PageContext) {
         kept: seen ? keep.length : null,
         total: seen?.visual.total ?? 0,
         rollouts: rolloutsFor(difficultyShown, settings.rollouts, bins),
+        predictedSaving: predictedSaving(prediction),
         defaults: defaultsFor(modelInfo?.policy ?? null),
       });
       difficulty.render({
@@ -204,7 +207,7 @@ export function createPage({ update, ask, post }: PageContext) {
         cap: settings.rollouts.mode === 'adaptive' ? settings.rollouts.cap : null,
         predicted: prediction?.rollouts ?? null,
         bins,
-        hasPredictor: modelInfo?.hasPredictor ?? false,
+        hasPredictor: modelInfo?.hasPredictor ?? null,
         familiarity: visualShown?.familiarity ?? null,
       });
       renderVotes({ vote, rows });

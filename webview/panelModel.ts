@@ -54,7 +54,13 @@ export interface Draft {
 
 /** What this panel keeps: what the host hands back, and the draft that the host last named. */
 export interface SavedPanel extends PanelState {
-  fromHost: Draft | null;
+  fromHost: HostDraft | null;
+  autoRun: boolean;
+}
+
+/** The draft, and whether to run on release, as the host last named them. */
+export interface HostDraft extends Draft {
+  autoRun: boolean;
 }
 
 export interface PanelModel {
@@ -64,8 +70,7 @@ export interface PanelModel {
   /** What the question box and the levers say; the next run asks this. */
   question: string;
   settings: AskSettings | null;
-  /** The draft that the host last named. */
-  fromHost: Draft | null;
+  fromHost: HostDraft | null;
   /** The panel's own last request: its `startRun` must not undo a lever moved since. */
   asked: Draft | null;
   autoRun: boolean;
@@ -109,7 +114,7 @@ export function applyHostMessage(
 ): PanelModel {
   switch (message.type) {
     case 'showSubject': {
-      const { question, settings } = message;
+      const { question, settings, autoRun } = message;
       const kept = saved?.image === message.image.uri ? saved : null;
       const view = kept?.view ?? message.view ?? initialView;
       const known = kept?.fromHost;
@@ -120,22 +125,21 @@ export function applyHostMessage(
         question: kept && known?.question === question ? kept.question : question,
         settings:
           kept && known && sameSettings(known.settings, settings) ? kept.settings : settings,
-        fromHost: { question, settings },
+        fromHost: { question, settings, autoRun },
         asked: null,
-        autoRun: message.autoRun,
+        autoRun: kept && known?.autoRun === autoRun ? kept.autoRun : autoRun,
         runs: message.runs,
         live: null,
-        notice: null,
+        notice: noticeOfModel(message.model, null),
         view: viewOfRuns(view, message.runs),
       };
     }
-    case 'updateModel': {
-      const notice: Notice | null =
-        message.model.status === 'failed'
-          ? { kind: 'error', error: message.model.error }
-          : model.notice;
-      return { ...model, modelState: message.model, notice };
-    }
+    case 'updateModel':
+      return {
+        ...model,
+        modelState: message.model,
+        notice: noticeOfModel(message.model, withoutModelNotice(model)),
+      };
     case 'startRun': {
       const live: LiveRun = {
         id: message.id,
@@ -155,7 +159,7 @@ export function applyHostMessage(
       return {
         ...model,
         ...(isOwn ? {} : draft),
-        fromHost: draft,
+        fromHost: { ...draft, autoRun: model.fromHost?.autoRun ?? model.autoRun },
         live,
         notice: null,
         view: { ...model.view, selectedRun: null, comparedRun: null },
@@ -183,15 +187,30 @@ export function applyHostMessage(
       return {
         ...model,
         settings: message.settings ?? model.settings,
-        fromHost: message.settings
-          ? { question: model.fromHost?.question ?? model.question, settings: message.settings }
-          : model.fromHost,
+        fromHost: model.fromHost && {
+          ...model.fromHost,
+          settings: message.settings ?? model.fromHost.settings,
+          autoRun: message.autoRun ?? model.fromHost.autoRun,
+        },
         autoRun: message.autoRun ?? model.autoRun,
         notice: message.note === null ? model.notice : { kind: 'info', text: message.note },
       };
     default:
       return message satisfies never;
   }
+}
+
+function noticeOfModel(state: ModelState, otherwise: Notice | null): Notice | null {
+  return state.status === 'failed' ? { kind: 'error', error: state.error } : otherwise;
+}
+
+/** The notice, unless it tells of a model state that is over. */
+function withoutModelNotice({ modelState, notice }: PanelModel): Notice | null {
+  const isOfModel =
+    modelState.status === 'failed' &&
+    notice?.kind === 'error' &&
+    notice.error.message === modelState.error.message;
+  return isOfModel ? null : notice;
 }
 
 function applyProgress(live: LiveRun, progress: AskProgress): LiveRun {
@@ -282,9 +301,9 @@ export function shownVisual(
 
 /** What `setState` keeps; null before there is anything to keep. */
 export function stateToKeep(model: PanelModel): SavedPanel | null {
-  const { subject, question, settings, runs, view, fromHost } = model;
+  const { subject, question, settings, runs, view, fromHost, autoRun } = model;
   if (!subject || !settings) return null;
-  return { image: subject.uri, question, settings, runs, view, fromHost };
+  return { image: subject.uri, question, settings, runs, view, fromHost, autoRun };
 }
 
 /** Whether two settings ask the same of the engine (both hold plain data only). */

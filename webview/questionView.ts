@@ -60,6 +60,9 @@ export function createQuestionView(actions: QuestionActions) {
     box.focus();
   });
   modelButton.addEventListener('click', () => actions.chooseModel());
+  addEventListener('pointerdown', (event) => {
+    if (!modelNotes.contains(event.target as Node)) modelNotes.open = false;
+  });
   let running = false;
   run.addEventListener('click', () => (running ? actions.stop() : actions.run()));
   addEventListener('keydown', (event) => {

@@ -15,6 +15,8 @@ export interface TuningInput {
   total: number;
   /** K that the levers lead to; null while unknown. */
   rollouts: PredictedRollouts | null;
+  /** What the levers would save, in words; empty while they ask what was run. */
+  predictedSaving: string;
   /** Of the model's policy; an adaptive mode starts there. */
   defaults: AskSettings;
 }
@@ -162,6 +164,7 @@ export function createTuningView(actions: TuningActions) {
     if (current) actions.reset(current.defaults);
   });
 
+  const prediction = element('span', { class: 'group-figure', 'aria-live': 'off' });
   const root = section(
     'levers',
     'Levers',
@@ -188,7 +191,7 @@ export function createTuningView(actions: TuningActions) {
         element('div', { class: 'checkboxes' }, thinking.root, earlyStop.root),
       ),
     ),
-    element('div', { class: 'lever-foot' }, autoRun.root, reset),
+    element('div', { class: 'lever-foot' }, autoRun.root, prediction, reset),
   );
 
   const render = whenChanged((input: TuningInput) => {
@@ -216,6 +219,7 @@ export function createTuningView(actions: TuningActions) {
     thinking.render(settings.thinking);
     earlyStop.render(settings.earlyStop);
     autoRun.render(input.autoRun);
+    setText(prediction, input.predictedSaving);
   });
   return { root, render };
 }
