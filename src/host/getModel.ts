@@ -11,7 +11,7 @@ import {
 } from '../hub/downloadPlan';
 import { connectHub, readRepository, type Repository } from '../hub/hubConnection';
 import { AvisError } from '../shared/errors';
-import { useModel } from './modelPicker';
+import { chooseFolder, useModel } from './modelPicker';
 import type { ModelStore } from './modelStore';
 
 const tokenKey = 'avis.hubToken';
@@ -117,10 +117,11 @@ async function findRepository(
 
 /** The curated list, filled with sizes as the hub tells them, and any id that is typed. */
 async function chooseRepository(context: GetModelContext): Promise<string | undefined> {
-  const box = vscode.window.createQuickPick<vscode.QuickPickItem & { id: string }>();
+  const box = vscode.window.createQuickPick<vscode.QuickPickItem & { id?: string }>();
   box.title = 'AVIS: get a model from Hugging Face';
   box.placeholder = 'Choose a model, or type any Hugging Face id (OWNER/NAME)';
   box.matchOnDescription = true;
+  const folderItem = { label: '$(folder-opened) A folder on this machine…', alwaysShow: true };
   const sizes = new Map<string, string>();
   const show = () => {
     const typed = box.value.trim();
@@ -131,9 +132,8 @@ async function chooseRepository(context: GetModelContext): Promise<string | unde
       detail: [note, sizes.get(id)].filter(Boolean).join(' · '),
     }));
     const isOther = idPattern.test(typed) && !items.some(({ id }) => id === typed);
-    box.items = isOther
-      ? [...items, { id: typed, label: typed, description: 'Look up', alwaysShow: true }]
-      : items;
+    const other = { id: typed, label: typed, description: 'Look up', alwaysShow: true };
+    box.items = [...items, ...(isOther ? [other] : []), folderItem];
   };
   const abort = new AbortController();
   const noteSize = async (id: string) => {
@@ -155,6 +155,7 @@ async function chooseRepository(context: GetModelContext): Promise<string | unde
       if (!item) return;
       resolve(item.id);
       box.hide();
+      if (item === folderItem) void chooseFolder();
     });
     box.onDidHide(() => {
       abort.abort();

@@ -96,7 +96,8 @@ function modelItems(
   ];
 }
 
-async function chooseFolder(): Promise<void> {
+/** Lets the person use a checkpoint that is on this machine already. */
+export async function chooseFolder(): Promise<void> {
   const picked = await vscode.window.showOpenDialog({
     title: 'Folder of an ONNX checkpoint',
     canSelectFiles: false,

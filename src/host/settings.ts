@@ -1,4 +1,6 @@
 /** What a person set in VS Code, in the engine's terms. */
+import { homedir } from 'node:os';
+import { isAbsolute, join } from 'node:path';
 import * as vscode from 'vscode';
 import { defaultSettings, settingRanges } from '../avis/settings';
 import type { AskSettings, DeviceSetting, ModelInfo } from '../shared/types';
@@ -8,10 +10,18 @@ import type { ModelChoice } from './engineClient';
 export function readModelChoice(embeddedFolder: string): ModelChoice {
   const settings = vscode.workspace.getConfiguration('avis');
   return {
-    folder: settings.get<string>('model.path', '').trim() || embeddedFolder,
+    folder: absoluteFolder(settings.get<string>('model.path', '').trim()) ?? embeddedFolder,
     device: settings.get<DeviceSetting>('engine.device', 'auto'),
     dtype: settings.get<string>('engine.dtype', 'auto'),
   };
+}
+
+/** `~` is the home folder, and a relative path starts at the first workspace folder. */
+function absoluteFolder(path: string): string | undefined {
+  if (path === '') return undefined;
+  if (path.startsWith('~')) return join(homedir(), path.slice(1));
+  if (isAbsolute(path)) return path;
+  return join(vscode.workspace.workspaceFolders?.[0]?.uri.fsPath ?? homedir(), path);
 }
 
 /** Minutes; 0 = never. */

@@ -30,5 +30,6 @@ describe('addRecentQuestion', () => {
     const recent = addRecentQuestion(many, 'new');
     assert.equal(recent.length, 20);
     assert.equal(recent[0], 'new');
+    assert.deepEqual(addRecentQuestion(['a'], 'x'.repeat(100_000)), ['a']);
   });
 });
