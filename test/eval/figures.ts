@@ -7,6 +7,7 @@ import {
   frame,
   heat,
   heightPx,
+  legend,
   line,
   palette,
   rectangle,
@@ -80,7 +81,7 @@ function drawScatter({ rows, grid }: Summary): string {
     ),
   );
   const ks = [...new Set(grid.map(({ k }) => k))];
-  const adaptive = rows.filter(({ name }) => name.startsWith('AVIS'));
+  const adaptive = rows.filter(({ name }) => name === 'AVIS');
   return document([
     markup,
     ...grid.map(({ k, cost, accuracy }) =>
@@ -94,7 +95,7 @@ function drawScatter({ rows, grid }: Summary): string {
         text(at + 12, y(row.accuracy.value) - 8, row.name),
       ].join('');
     }),
-    ...legend(ks.map((k, i) => ({ label: `fixed ρ, K = ${k}`, color: palette[i]! }))),
+    legend(ks.map((k, i) => ({ label: `fixed ρ, K = ${k}`, color: palette[i]! }))),
   ]);
 }
 
@@ -132,7 +133,7 @@ function drawPruners({ pruners, rows }: Summary): string {
         ),
       ].join('');
     }),
-    ...legend(names.map((label, i) => ({ label, color: palette[i]! }))),
+    legend(names.map((label, i) => ({ label, color: palette[i]! }))),
   ]);
 }
 
@@ -165,7 +166,7 @@ function drawRollouts({ rolloutHistogram, items }: Summary): string {
         })
         .join('');
     }),
-    ...legend(levels.map((label, i) => ({ label, color: palette[i]! }))),
+    legend(levels.map((label, i) => ({ label, color: palette[i]! }))),
   ]);
 }
 
@@ -194,14 +195,6 @@ function axis(label: string, min: number, max: number, format: Axis['format']): 
 
 function whisker(at: number, y: (value: number) => number, { low, high }: Interval, color: string) {
   return line(at, y(low), at, y(high), color, 1.5);
-}
-
-function legend(entries: { label: string; color: string }[]): string[] {
-  return entries.map(
-    ({ label, color }, i) =>
-      circle(widthPx - 160, heightPx - 80 - (entries.length - i) * 18, 5, color) +
-      text(widthPx - 148, heightPx - 76 - (entries.length - i) * 18, label),
-  );
 }
 
 function percent(share: number): string {

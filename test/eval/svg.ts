@@ -17,7 +17,7 @@ export interface Frame {
 
 export const widthPx = 640;
 export const heightPx = 420;
-const margin = { left: 64, right: 24, top: 44, bottom: 56 };
+const margin = { left: 64, right: 24, top: 68, bottom: 56 };
 
 /** Okabe and Ito's palette, which colour-blind readers can tell apart. */
 export const palette = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00'] as const;
@@ -96,6 +96,17 @@ export function text(
   fill = '#222',
 ): string {
   return `<text x="${px(x)}" y="${px(y)}" text-anchor="${anchor}" fill="${fill}">${escapeText(content)}</text>`;
+}
+
+/** One line of entries under the title. */
+export function legend(entries: { label: string; color: string }[]): string {
+  const stepPx = (widthPx - margin.left - margin.right) / entries.length;
+  return entries
+    .map(({ label, color }, i) => {
+      const x = margin.left + (i + 0.5) * stepPx - label.length * 3.5;
+      return circle(x - 10, 47, 5, color) + text(x, 51, label);
+    })
+    .join('\n');
 }
 
 /** A colour between dark and bright viridis, and one to write on it. @param share in [0, 1] */

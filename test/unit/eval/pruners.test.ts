@@ -9,6 +9,8 @@ const visual = {
   columns: 8,
 };
 
+const dot = (a: number[], b: number[]) => a.reduce((sum, x, d) => sum + x * b[d]!, 0);
+
 describe('comparison pruners', () => {
   for (const name of prunerNames) {
     it(`${name} keeps as many as asked, ascending, without repeats`, () => {
@@ -53,7 +55,6 @@ describe('comparison pruners', () => {
       const rows = Array.from({ length: tokens }, (_, i) => [
         ...features.subarray(i * width, (i + 1) * width),
       ]);
-      const dot = (a: number[], b: number[]) => a.reduce((sum, x, d) => sum + x * b[d]!, 0);
       const distance = rows.map((a) =>
         rows.map((b) => 1 - dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b))),
       );
