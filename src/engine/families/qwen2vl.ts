@@ -6,14 +6,9 @@ import type { Checkpoint } from '../checkpoint';
 import type { RgbImage } from '../image';
 import type { ConfigReader } from '../json';
 import { resample, type ResampleFilter } from '../resample';
+import { textCost, textParameters, visionParameters } from './costs';
 import type { Family, ImageLayout, KeyTokens, PreparedImage, PromptPositions } from './family';
-
-/** Pillow's numbers in preprocessor_config.json. */
-const resampleFilters: Record<number, ResampleFilter> = {
-  1: 'lanczos',
-  2: 'bilinear',
-  3: 'bicubic',
-};
+import { normalizationTable, resampleFilterOf } from './pixels';
 
 /**
  * Qwen2-VL and Qwen2.5-VL: one grid of patches an image, merged 2 × 2 into visual tokens, M-RoPE
@@ -52,7 +47,7 @@ export class Qwen2Vl implements Family {
     const size = preprocessor.section('size');
     this.minPixels = preprocessor.number('min_pixels', size.number('shortest_edge', 3136));
     this.maxPixels = preprocessor.number('max_pixels', size.number('longest_edge', 1_003_520));
-    this.filter = resampleFilters[preprocessor.number('resample', 3)] ?? 'bicubic';
+    this.filter = resampleFilterOf(preprocessor, 'bicubic');
     this.normalized = normalizationTable(preprocessor);
 
     // Older exports keep the language model's values at the top level.
@@ -260,36 +255,6 @@ function roundHalfEven(x: number): number {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
-function normalizationTable(preprocessor: ConfigReader): Float32Array[] {
-  const scale = preprocessor.boolean('do_rescale', true)
-    ? preprocessor.number('rescale_factor', 1 / 255)
-    : 1;
-  const normalize = preprocessor.boolean('do_normalize', true);
-  const mean = normalize ? preprocessor.numbers('image_mean') : [0, 0, 0];
-  const deviation = normalize ? preprocessor.numbers('image_std') : [1, 1, 1];
-  return [0, 1, 2].map((channel) =>
-    Float32Array.from(
-      { length: 256 },
-      (_, value) => (value * scale - mean[channel]!) / deviation[channel]!,
-    ),
-  );
-}
-
-function textCost(text: ConfigReader): CostModel {
-  const hiddenSize = text.number('hidden_size');
-  const heads = text.number('num_attention_heads');
-  return {
-    hiddenSize,
-    layers: text.number('num_hidden_layers'),
-    heads,
-    kvHeads: text.number('num_key_value_heads', heads),
-    headDim: text.number('head_dim', hiddenSize / heads),
-    intermediateSize: text.number('intermediate_size'),
-    vocabularySize: text.number('vocab_size'),
-    kvElementBytes: 4, // set from the decoder graph once it is loaded
-  };
-}
-
 function visionCost(vision: ConfigReader, outputSize: number, is25: boolean): VisionCostModel {
   const hiddenSize = is25 ? vision.number('hidden_size') : vision.number('embed_dim');
   const layers = vision.number('depth');
@@ -312,19 +277,4 @@ function visionCost(vision: ConfigReader, outputSize: number, is25: boolean): Vi
       [mergedSize, outputSize],
     ],
   };
-}
-
-/** Matrices only; norms and biases are under 0.1 %. */
-function textParameters(cost: CostModel, tied: boolean): number {
-  const { hiddenSize, headDim, heads, kvHeads, intermediateSize, layers, vocabularySize } = cost;
-  const attention = 2 * hiddenSize * headDim * (heads + kvHeads);
-  const mlp = 3 * hiddenSize * intermediateSize;
-  return layers * (attention + mlp) + (tied ? 1 : 2) * vocabularySize * hiddenSize;
-}
-
-function visionParameters(vision: VisionCostModel): number {
-  const { hiddenSize, intermediateSize, mlpMatrices } = vision;
-  const block = 4 * hiddenSize ** 2 + mlpMatrices * hiddenSize * intermediateSize;
-  const merger = vision.merger.reduce((sum, [from, to]) => sum + from * to, 0);
-  return vision.patchSize * hiddenSize + vision.layers * block + merger;
 }

@@ -1,12 +1,15 @@
 import { AvisError } from '../../shared/errors';
 import type { Checkpoint } from '../checkpoint';
 import type { Family, FamilyFactory } from './family';
+import { Idefics3 } from './idefics3';
 import { Qwen2Vl } from './qwen2vl';
 
 /** By `model_type` of config.json. */
 const factories: Record<string, FamilyFactory> = {
   qwen2_vl: (checkpoint) => new Qwen2Vl(checkpoint),
   qwen2_5_vl: (checkpoint) => new Qwen2Vl(checkpoint),
+  smolvlm: (checkpoint) => new Idefics3(checkpoint),
+  idefics3: (checkpoint) => new Idefics3(checkpoint),
 };
 
 /** @throws {AvisError} 'badModel' for an architecture that has no adapter. */

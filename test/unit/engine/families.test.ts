@@ -19,6 +19,10 @@ const checkpoints = [
   'qwen2_5_vl-tiny-fused',
   'qwen2_vl-tiny',
   'qwen2_vl-tiny-fused',
+  'smolvlm-tiny',
+  'smolvlm-tiny-fused',
+  'idefics3-tiny',
+  'idefics3-tiny-fused',
 ];
 
 describe('parity with PyTorch', function () {

@@ -1,0 +1,224 @@
+import { Tensor } from 'onnxruntime-node';
+import type { VisionCostModel } from '../../avis/compute';
+import { AvisError } from '../../shared/errors';
+import type { CostModel, VisualRegion } from '../../shared/types';
+import type { Checkpoint } from '../checkpoint';
+import type { RgbImage } from '../image';
+import type { ConfigReader } from '../json';
+import { resample, type ResampleFilter } from '../resample';
+import { textCost, textParameters, visionParameters } from './costs';
+import type { Family, ImageLayout, KeyTokens, PreparedImage, PromptPositions } from './family';
+import { normalizationTable, resampleFilterOf } from './pixels';
+
+/** Longest side that the processors accept at all. */
+const maxSidePx = 4096;
+
+/**
+ * SmolVLM, SmolVLM2 and Idefics3: the image is cut into square tiles, and the whole of it comes once
+ * more as a last tile, the thumbnail; pixel shuffle folds `scale_factor`² patches into a token. Sources:
+ * transformers `image_processing_smolvlm.py`, `processing_smolvlm.py`, `modeling_smolvlm.py`.
+ */
+export class Idefics3 implements Family {
+  readonly imageTokenId: number;
+  readonly cost: CostModel;
+  readonly vision: VisionCostModel;
+  readonly parameters: number;
+  readonly maxPositions: number;
+  private readonly imageToken = '<image>';
+  private readonly tilePx: number;
+  private readonly longestEdgePx: number;
+  private readonly splits: boolean;
+  /** Patches and visual tokens along one side of a tile. */
+  private readonly patchSide: number;
+  private readonly tokenSide: number;
+  private readonly filter: ResampleFilter;
+  private readonly normalized: Float32Array[];
+
+  /** @throws {AvisError} 'badModel' naming the file and the key. */
+  constructor(checkpoint: Checkpoint) {
+    const { config, preprocessor } = checkpoint;
+    this.imageTokenId = config.number('image_token_id');
+    this.tilePx = preprocessor.section('max_image_size').number('longest_edge');
+    this.longestEdgePx = preprocessor.section('size').number('longest_edge');
+    this.splits = preprocessor.boolean('do_image_splitting', true);
+    this.filter = resampleFilterOf(preprocessor, 'lanczos');
+    this.normalized = normalizationTable(preprocessor);
+
+    const text = config.section('text_config');
+    const vision = config.section('vision_config');
+    const scale = config.number('scale_factor', 2);
+    const patchPx = vision.number('patch_size');
+    this.patchSide = Math.floor(this.tilePx / patchPx);
+    this.tokenSide = Math.floor(this.patchSide / scale);
+    this.maxPositions = text.number('max_position_embeddings');
+    this.cost = textCost(text);
+    this.vision = visionCost(vision, scale, this.cost.hiddenSize);
+    const tied = config.boolean('tie_word_embeddings', false);
+    this.parameters = textParameters(this.cost, tied) + visionParameters(this.vision);
+  }
+
+  prepareImage(image: RgbImage): PreparedImage {
+    const { tilePx, tokenSide, patchSide } = this;
+    const { resized, rows, columns } = this.resizeToTiles(image);
+    const split = rows * columns > 1;
+    const thumbnail = resample(resized, tilePx, tilePx, this.filter);
+    const tiles = (split ? rows * columns : 0) + 1;
+    const values = new Float32Array(tiles * 3 * tilePx ** 2);
+    const regions: VisualRegion[] = [];
+    const square = { rows: tokenSide, columns: tokenSide };
+    for (let tile = 0; tile < tiles - 1; tile++) {
+      const row = Math.floor(tile / columns);
+      const column = tile % columns;
+      this.writeTile(values, tile, resized, row * tilePx, column * tilePx);
+      regions.push({
+        kind: 'tile',
+        ...square,
+        firstToken: tile * tokenSide ** 2,
+        left: column / columns,
+        top: row / rows,
+        width: 1 / columns,
+        height: 1 / rows,
+      });
+    }
+    this.writeTile(values, tiles - 1, thumbnail, 0, 0);
+    regions.push({
+      kind: split ? 'thumbnail' : 'image',
+      ...square,
+      firstToken: (tiles - 1) * tokenSide ** 2,
+      left: 0,
+      top: 0,
+      width: 1,
+      height: 1,
+    });
+    return {
+      feeds: {
+        pixel_values: new Tensor('float32', values, [1, tiles, 3, tilePx, tilePx]),
+        pixel_attention_mask: new Tensor('bool', new Uint8Array(tiles * tilePx ** 2).fill(1), [
+          1,
+          tiles,
+          tilePx,
+          tilePx,
+        ]),
+      },
+      gridThw: [tiles, patchSide, patchSide],
+      tokenGrid: [rows * tokenSide, columns * tokenSide],
+      visualTokens: tiles * tokenSide ** 2,
+      regions,
+    };
+  }
+
+  expandImages(prompt: string, images: readonly ImageLayout[]): string {
+    const parts = prompt.split(this.imageToken);
+    if (parts.length !== images.length + 1) {
+      throw new AvisError(
+        'badModel',
+        `The checkpoint's chat template places ${parts.length - 1} images where ${images.length} were given.`,
+      );
+    }
+    return parts.reduce((text, part, i) => text + this.imageText(images[i - 1]!) + part);
+  }
+
+  /** Pixel shuffle folds squares of patches; a tile's patches are in raster order. */
+  keyTokens({ gridThw: [tiles, patchSide] }: PreparedImage): KeyTokens {
+    const { tokenSide } = this;
+    const scale = patchSide / tokenSide;
+    const tokenOf = new Int32Array(tiles * patchSide ** 2);
+    for (let i = 0; i < tokenOf.length; i++) {
+      const tile = Math.floor(i / patchSide ** 2);
+      const row = Math.floor((i % patchSide ** 2) / patchSide / scale);
+      const column = Math.floor((i % patchSide) / scale);
+      tokenOf[i] = (tile * tokenSide + row) * tokenSide + column;
+    }
+    return { sequences: tiles, tokenOf };
+  }
+
+  positions(promptIds: readonly number[]): PromptPositions {
+    return { axes: [Int32Array.from(promptIds, (_, i) => i)], next: promptIds.length };
+  }
+
+  /** Resized so that the longest side fills `size`, then to whole tiles. */
+  private resizeToTiles(image: RgbImage): { resized: RgbImage; rows: number; columns: number } {
+    const { tilePx, filter } = this;
+    const [height, width] = scaleLongestSide(image.height, image.width, this.longestEdgePx);
+    const first = resample(image, width, height, filter);
+    if (!this.splits) return { resized: first, rows: 1, columns: 1 };
+    const up = (px: number) => Math.ceil(px / tilePx) * tilePx;
+    // As the reference does: the longer side first, the other from the new aspect ratio.
+    const aspect = width / height;
+    const [tiledHeight, tiledWidth] =
+      width >= height
+        ? [up(Math.trunc(up(width) / aspect)), up(width)]
+        : [up(height), up(Math.trunc(up(height) * aspect))];
+    return {
+      resized: resample(first, tiledWidth, tiledHeight, filter),
+      rows: tiledHeight / tilePx,
+      columns: tiledWidth / tilePx,
+    };
+  }
+
+  private writeTile(
+    values: Float32Array,
+    tile: number,
+    image: RgbImage,
+    top: number,
+    left: number,
+  ): void {
+    const { tilePx, normalized } = this;
+    let o = tile * 3 * tilePx ** 2;
+    for (let channel = 0; channel < 3; channel++) {
+      const table = normalized[channel]!;
+      for (let y = 0; y < tilePx; y++) {
+        let p = ((top + y) * image.width + left) * 3 + channel;
+        for (let x = 0; x < tilePx; x++, p += 3) values[o++] = table[image.data[p]!]!;
+      }
+    }
+  }
+
+  private imageText({ regions }: ImageLayout): string {
+    const tokens = this.imageToken.repeat(this.tokenSide ** 2);
+    const whole = `<fake_token_around_image><global-img>${tokens}<fake_token_around_image>`;
+    const tiles = regions.filter(({ kind }) => kind === 'tile');
+    if (tiles.length === 0) return whole;
+    const columns = tiles.filter(({ top }) => top === 0).length;
+    const rows = tiles.length / columns;
+    const lines = Array.from({ length: rows }, (_, r) =>
+      Array.from(
+        { length: columns },
+        (_, c) => `<fake_token_around_image><row_${r + 1}_col_${c + 1}>${tokens}`,
+      ).join(''),
+    );
+    return `${lines.join('\n')}\n\n${whole}`;
+  }
+}
+
+/** The longest side becomes `longestPx`, the other keeps the aspect ratio and is made even. */
+function scaleLongestSide(height: number, width: number, longestPx: number): [number, number] {
+  const aspect = width / height;
+  const even = (px: number) => px + (px % 2);
+  const [scaledHeight, scaledWidth] =
+    width >= height
+      ? [even(Math.trunc(longestPx / aspect)), longestPx]
+      : [longestPx, even(Math.trunc(longestPx * aspect))];
+  const atLeastOne = (px: number) => Math.max(px, 1);
+  const [h, w] = [atLeastOne(scaledHeight), atLeastOne(scaledWidth)];
+  if (Math.max(h, w) <= maxSidePx) return [h, w];
+  const bounded = w / h;
+  return w >= h
+    ? [atLeastOne(Math.trunc(maxSidePx / bounded)), maxSidePx]
+    : [maxSidePx, atLeastOne(Math.trunc(maxSidePx * bounded))];
+}
+
+function visionCost(vision: ConfigReader, scale: number, outputSize: number): VisionCostModel {
+  const hiddenSize = vision.number('hidden_size');
+  return {
+    patchSize: 3 * vision.number('patch_size') ** 2,
+    hiddenSize,
+    layers: vision.number('num_hidden_layers', 12),
+    intermediateSize: vision.number('intermediate_size'),
+    mlpMatrices: 2,
+    mergeSide: scale,
+    windowLayers: 0,
+    windowSide: 0,
+    merger: [[hiddenSize * scale ** 2, outputSize]],
+  };
+}
