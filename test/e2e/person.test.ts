@@ -16,6 +16,7 @@ import {
 } from '../scripts/vscodeServer';
 import {
   askInExplorer,
+  askTitle,
   chooseInExplorer,
   colorThemes,
   findWebview,
@@ -82,7 +83,7 @@ describe('a person asks about an image', function () {
   it('is not offered the question on a file that is no image', async () => {
     const labels = await menuOf(workbench.page, 'README.md');
     assert.ok(labels.length > 3, labels.join(', '));
-    assert.ok(!labels.some((label) => label.includes('Ask About Image')), labels.join(', '));
+    assert.ok(!labels.includes(askTitle), labels.join(', '));
   });
 
   it('moves the prune slider and sees the mask change at once, without a run', async () => {
@@ -172,7 +173,7 @@ describe('a person asks about an image', function () {
     await page
       .locator('.explorer-folders-view .monaco-list-row', { hasText: '01-one-thing.png' })
       .dblclick();
-    await page.locator('.editor-actions [aria-label*="Ask About Image"]').click();
+    await page.locator(`.editor-actions [aria-label^="${askTitle}"]`).click();
     const input = quickInput(page);
     await input.waitFor();
     await input.fill('Name the object.');
@@ -183,7 +184,7 @@ describe('a person asks about an image', function () {
 
   it('applies the exported file to another image’s panel', async () => {
     const { page } = workbench;
-    await chooseInExplorer(page, exported, /Apply Configuration/);
+    await chooseInExplorer(page, exported, 'Apply AVIS Configuration');
     await panel.getByText(`Settings of ${exported} applied.`).waitFor();
     const { settings } = parseConfig(await readFile(join(workspace, exported), 'utf8'), exported);
     assert.ok(settings.prune.mode === 'fixed');
@@ -195,7 +196,7 @@ describe('a person asks about an image', function () {
     const violations = workbench
       .console()
       .split('\n')
-      .filter((line) => /Content Security Policy/.test(line) && /panel\.(js|css)|nonce/.test(line));
+      .filter((line) => line.includes('Content Security Policy'));
     assert.deepEqual(violations, []);
   });
 });

@@ -13,6 +13,9 @@ export const colorThemes: Record<Theme, string> = {
   highContrast: 'Default High Contrast',
 };
 
+/** What the command that asks is called in menus. */
+export const askTitle = 'Ask with AVIS…';
+
 /** Nothing that moves, pops up or differs from run to run. */
 export function quietSettings(theme: Theme): Record<string, unknown> {
   return {
@@ -71,8 +74,8 @@ export async function openWorkbench(
  * Right-clicks a file in the Explorer and chooses a menu entry by its label. The menu is opened again
  * while the entry is missing: the extension's menus come a moment after the workbench.
  */
-export async function chooseInExplorer(page: Page, file: string, label: RegExp): Promise<void> {
-  const entry = page.locator('.monaco-menu .action-item').filter({ hasText: label }).first();
+export async function chooseInExplorer(page: Page, file: string, label: string): Promise<void> {
+  const entry = page.locator('.monaco-menu .action-item', { hasText: label }).first();
   const until = Date.now() + 30_000;
   for (;;) {
     await openMenu(page, file);
@@ -159,7 +162,7 @@ export async function fail(workbench: Workbench, step: string, error: unknown): 
 
 /** Asks about an image from the Explorer's menu, @returns the panel's frame. */
 export async function askInExplorer(page: Page, image: string, question: string): Promise<Frame> {
-  await chooseInExplorer(page, image, /AVIS/);
+  await chooseInExplorer(page, image, askTitle);
   const input = quickInput(page);
   await input.waitFor({ timeout: 15_000 });
   await input.fill(question);

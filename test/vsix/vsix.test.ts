@@ -1,7 +1,7 @@
 /** The package that people install: built here, installed into VS Code, and asked. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
@@ -57,8 +57,7 @@ describe('the VSIX', function () {
     const media = await readdir(join(root, 'media'), { recursive: true, withFileTypes: true });
     const wanted = media
       .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
-      .filter((path) => !path.startsWith(join('media', 'screenshots')));
+      .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1));
     assert.deepEqual(
       wanted.filter((path) => !files.includes(path)),
       [],
@@ -100,6 +99,11 @@ describe('the VSIX', function () {
         /\.(ts|map|py)$/.test(path) || /^(src|test|training|webview|\.vscode|\.ci)[\\/]/.test(path),
     );
     assert.deepEqual(needless, []);
+  });
+
+  it('has a host bundle of less than 300 KiB', async () => {
+    const { size } = await stat(join(installed, 'out/extension.cjs'));
+    assert.ok(size < 300 * 1024, `${size} bytes`);
   });
 
   it('answers a question from its installed place', async () => {
