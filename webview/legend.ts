@@ -1,10 +1,10 @@
 /** The heatmap's legend: how many tokens have which score, the colours, the threshold. */
 import { cssColor, positionOnScale, type ScoreScale, scoreHistogram, viridis } from './colorMap';
-import { element, setText, svgElement } from './dom';
+import { element, remember, setText, svgElement } from './dom';
 import { formatScore } from './format';
 import type { ScoreSource, VisualResult } from '../src/shared/types';
 
-const bins = 48;
+const binCount = 48;
 const barsHeight = 26;
 const rampHeight = 8;
 
@@ -16,9 +16,13 @@ const sourceNames: Record<ScoreSource, string> = {
 export function createLegend() {
   const drawing = svgElement('svg', {
     class: 'legend-drawing',
-    viewBox: `0 0 ${bins} ${barsHeight + rampHeight}`,
+    viewBox: `0 0 ${binCount} ${barsHeight + rampHeight}`,
     preserveAspectRatio: 'none',
     'aria-hidden': 'true',
+  });
+  const ramp = Array.from({ length: binCount }, (_, bin) => {
+    const fill = cssColor(viridis((bin + 0.5) / binCount));
+    return svgElement('rect', { x: bin, y: barsHeight, width: 1.05, height: rampHeight, fill });
   });
   const low = element('span');
   const middle = element('span', { class: 'legend-title' });
@@ -33,6 +37,18 @@ export function createLegend() {
     element('div', { class: 'legend-scale' }, low, middle, high),
   );
 
+  let bars: SVGRectElement[] = [];
+  const drawBars = remember((scores: readonly number[], scale: ScoreScale) => {
+    const counts = scoreHistogram(scores, scale, binCount);
+    const most = Math.max(...counts, 1);
+    bars = counts.map((count, bin) => {
+      const height = count === 0 ? 0 : Math.max(Math.sqrt(count / most) * (barsHeight - 1), 1);
+      const y = barsHeight - height;
+      return svgElement('rect', { class: 'legend-bar', x: bin, y, width: 0.8, height });
+    });
+    drawing.replaceChildren(...ramp, ...bars);
+  });
+
   return {
     root,
     /**
@@ -41,25 +57,10 @@ export function createLegend() {
      */
     render(visual: VisualResult, scale: ScoreScale, threshold: number, lever: string): void {
       const { scores, scoreSource } = visual;
-      const counts = scoreHistogram(scores, scale, bins);
-      const most = Math.max(...counts, 1);
       const cut = positionOnScale(scale, threshold);
-      drawing.replaceChildren();
-      for (const [bin, count] of counts.entries()) {
-        const center = (bin + 0.5) / bins;
-        const height = count === 0 ? 0 : Math.max(Math.sqrt(count / most) * (barsHeight - 1), 1);
-        const fill = cssColor(viridis(center));
-        const pruned = center < cut;
-        drawing.append(
-          svgElement('rect', {
-            class: pruned ? 'legend-bar pruned' : 'legend-bar',
-            x: bin,
-            y: barsHeight - height,
-            width: 0.8,
-            height,
-          }),
-          svgElement('rect', { x: bin, y: barsHeight, width: 1.05, height: rampHeight, fill }),
-        );
+      drawBars(scores, scale);
+      for (const [bin, bar] of bars.entries()) {
+        bar.classList.toggle('pruned', (bin + 0.5) / binCount < cut);
       }
       line.style.left = `${cut * 100}%`;
       line.classList.toggle('at-end', cut > 0.7);

@@ -93,7 +93,8 @@ export function createPage({ update, ask, post }: PageContext) {
   });
   const root = element(
     'main',
-    { 'aria-label': 'AVIS' },
+    {},
+    element('h1', { class: 'visually-hidden' }, 'AVIS'),
     element('div', { class: 'top' }, question.root, notice.root),
     answer.root,
     element('div', { class: 'column seeing' }, image.root, tuning.root),

@@ -1,5 +1,5 @@
 /** Each rollout: its answer and whether it agrees, what it cost, its reasoning as it streams. */
-import { element, section, setText, show } from './dom';
+import { element, section, setText, show, whenChanged } from './dom';
 import { formatCount, formatMs } from './format';
 import { icon, type IconName } from './icons';
 import type { LiveRollout } from './panelModel';
@@ -43,7 +43,7 @@ export function createRolloutsView(voteChart: HTMLElement) {
 
   return {
     root,
-    render({ runId, rollouts, expected, majority, running }: RolloutsInput): void {
+    render: whenChanged(({ runId, rollouts, expected, majority, running }: RolloutsInput) => {
       if (runId !== shownRun) {
         shownRun = runId;
         rows.clear();
@@ -68,7 +68,7 @@ export function createRolloutsView(voteChart: HTMLElement) {
       }
       show(empty, count === 0);
       show(list, count > 0);
-    },
+    }),
   };
 }
 
@@ -114,11 +114,11 @@ function createRow(index: number) {
     const text = rollout ? reasoningOf(rollout.text) : '';
     const written =
       text || (rollout?.result ? 'No reasoning was written.' : 'Nothing decoded yet.');
-    const atEnd = reasoning.scrollTop + reasoning.clientHeight >= reasoning.scrollHeight - 4;
-    if (reasoning.textContent !== written) {
-      reasoning.textContent = written;
-      if (atEnd && !rollout?.result) reasoning.scrollTop = reasoning.scrollHeight;
-    }
+    if (reasoning.textContent === written) return;
+    const followsEnd =
+      details.open && reasoning.scrollTop + reasoning.clientHeight >= reasoning.scrollHeight - 4;
+    reasoning.textContent = written;
+    if (followsEnd && !rollout?.result) reasoning.scrollTop = reasoning.scrollHeight;
   };
   return { root: element('li', {}, details), render };
 }
