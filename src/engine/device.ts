@@ -101,7 +101,9 @@ async function selfTest(device: DeviceName): Promise<void> {
     );
   }
   const expected = await runSelfTest('cpu');
-  const got = await runSelfTest(device);
+  const got = await runSelfTest(device).catch((error: unknown) => {
+    throw new AvisError('device', whyNot(device, error), { cause: error });
+  });
   const error = got.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i]!)), 0);
   if (!(error < 1e-2)) {
     throw new AvisError(
@@ -109,6 +111,15 @@ async function selfTest(device: DeviceName): Promise<void> {
       `${device} computes wrongly: its self-test is off by ${error.toPrecision(2)}. Update the graphics driver.`,
     );
   }
+}
+
+function whyNot(device: DeviceName, error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  if (device === 'cuda' && /load shared library/i.test(message)) {
+    return `The CUDA libraries aren't installed, or don't fit the driver. The command "AVIS: Install CUDA Libraries" installs them.`;
+  }
+  if (/adapter/i.test(message)) return `No graphics card that ${device} can use was found.`;
+  return message;
 }
 
 async function runSelfTest(device: DeviceName): Promise<Float32Array> {
@@ -119,8 +130,12 @@ async function runSelfTest(device: DeviceName): Promise<Float32Array> {
       Float32Array.from({ length: size * size }, (_, i) => Math.sin(i * step)),
       [size, size],
     );
-  const label = `The self-test`;
-  const graph = await GraphSession.create(selfTestGraph(), label, sessionOptions(device), device);
+  const graph = await GraphSession.create(
+    selfTestGraph(),
+    'The self-test',
+    sessionOptions(device),
+    device,
+  );
   try {
     const { y } = await graph.run({ a: matrix(0.37), b: matrix(0.11) });
     return Float32Array.from(y!.data as Float32Array);
