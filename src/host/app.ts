@@ -1,6 +1,6 @@
 /** The extension's parts, and what can be done with them without a dialog. */
 import * as vscode from 'vscode';
-import { AvisError } from '../shared/errors';
+import { AvisError, toErrorData } from '../shared/errors';
 import type { PanelMessage, RunPurpose, RunRecord } from '../shared/panelProtocol';
 import type { AskSettings, RunResult } from '../shared/types';
 import type { AvisApi } from './avisApi';
@@ -102,9 +102,7 @@ export class App implements AvisApi, vscode.Disposable {
 
   /** Loads the model ahead of the question; a failure is in the engine's state. */
   warmUp(): void {
-    this.engine
-      .load(readModelChoice(this.embeddedFolder))
-      .catch((error: Error) => this.log.error(error.message));
+    void this.logFailure(this.engine.load(readModelChoice(this.embeddedFolder)));
   }
 
   dispose(): void {
@@ -119,7 +117,7 @@ export class App implements AvisApi, vscode.Disposable {
         return;
       case 'ask':
         this.rememberQuestion(message.question);
-        this.logFailure(session.run(message.question, message.settings, message.purpose));
+        void this.logFailure(session.run(message.question, message.settings, message.purpose));
         return;
       case 'cancelRun':
         session.cancel();
@@ -131,7 +129,7 @@ export class App implements AvisApi, vscode.Disposable {
         void vscode.commands.executeCommand('avis.selectModel');
         return;
       case 'retryEngine':
-        this.logFailure(this.retry(panel));
+        void this.logFailure(this.retry(panel));
         return;
       case 'showLog':
         this.log.show();
@@ -181,8 +179,12 @@ export class App implements AvisApi, vscode.Disposable {
   }
 
   /** For runs: the panel shows the error itself. */
-  private logFailure(promise: Promise<unknown>): void {
-    promise.catch((error: Error) => this.log.error(error.stack ?? error.message));
+  logFailure(promise: Promise<unknown>): Promise<unknown> {
+    return promise.catch((error: unknown) => {
+      const { code, message, stack } = toErrorData(error);
+      if (code === 'canceled' || code === 'superseded') this.log.debug(message);
+      else this.log.error(stack ?? message);
+    });
   }
 
   private showFailure(promise: Promise<unknown>): void {

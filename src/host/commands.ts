@@ -75,7 +75,7 @@ async function ask(app: App, first: unknown, second: unknown): Promise<void> {
   if (question === undefined) return;
   if (images.length === 1) {
     // The panel shows how it goes, and why it failed.
-    await app.askImage(images[0]!, question).catch((error: Error) => app.log.error(error.message));
+    await app.logFailure(app.askImage(images[0]!, question));
     return;
   }
   await askMany(app, images, question);
@@ -93,10 +93,8 @@ async function askMany(app: App, images: vscode.Uri[], question: string): Promis
       const panel = app.panels.open(image);
       const cancel = token.onCancellationRequested(() => panel.session.cancel());
       progress.report({ message: `${fileName(image)} (${index + 1} of ${images.length})` });
-      await app
-        .askImage(image, question)
-        .catch((error: Error) => app.log.error(`${fileName(image)}: ${error.message}`))
-        .finally(() => cancel.dispose());
+      await app.logFailure(app.askImage(image, question));
+      cancel.dispose();
       progress.report({ increment: 100 / images.length });
     }
   });

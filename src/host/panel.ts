@@ -1,7 +1,7 @@
 /** One webview panel: shows an ImageSession, and says what the person wants. */
 import { randomBytes } from 'node:crypto';
 import * as vscode from 'vscode';
-import type { HostMessage, PanelMessage, PanelState } from '../shared/panelProtocol';
+import type { HostMessage, ModelState, PanelMessage, PanelState } from '../shared/panelProtocol';
 import type { AskSettings } from '../shared/types';
 import type { EngineClient } from './engineClient';
 import { fileName, needsPreview, readImage } from './files';
@@ -27,6 +27,7 @@ export class Panel {
   private readonly subscriptions: vscode.Disposable[] = [];
   private ready = false;
   private disposed = false;
+  private postedModel: ModelState | undefined;
 
   constructor(
     readonly image: vscode.Uri,
@@ -58,7 +59,7 @@ export class Panel {
         for (const subscription of this.subscriptions) subscription.dispose();
         onDispose();
       }),
-      engine.onDidChange(() => this.post({ type: 'updateModel', model: engine.state })),
+      engine.onDidChange(() => this.postModel()),
       vscode.workspace.onDidChangeConfiguration((event) => {
         if (!event.affectsConfiguration('avis.autoRun')) return;
         this.post({ type: 'applySettings', settings: null, autoRun: readAutoRun(), note: null });
@@ -133,6 +134,13 @@ export class Panel {
       }
     }
     return this.webviewPanel.webview.asWebviewUri(image).toString();
+  }
+
+  private postModel(): void {
+    const { state } = this.context.engine;
+    if (state === this.postedModel) return;
+    this.postedModel = state;
+    this.post({ type: 'updateModel', model: state });
   }
 
   private post(message: HostMessage): void {
