@@ -36,29 +36,12 @@ export async function launchBrowser(): Promise<Browser> {
 async function findBrowser(): Promise<{ executablePath: string; env: Record<string, string> }> {
   const named = process.env['AVIS_TEST_BROWSER'];
   if (named !== undefined) return { executablePath: named, env: {} };
-  if (hasPackedBrowser()) return findPackedBrowser();
+  if (process.platform === 'linux' && process.arch === 'x64') return findPackedBrowser();
   const found = installedBrowsers[process.platform]?.find((path) => existsSync(path));
   if (found !== undefined) return { executablePath: found, env: {} };
   throw new Error(
     'No Chromium, Chrome or Edge was found. Install one, or name its executable in AVIS_TEST_BROWSER.',
   );
-}
-
-/**
- * @returns the variables under which webgpu runs on SwiftShader, a software Vulkan that comes with the
- * browser, and so on any machine; nothing where there is none for this platform.
- */
-export async function softwareGpuEnvironment(): Promise<Record<string, string>> {
-  if (!hasPackedBrowser()) return {};
-  const folder = await unpackBrowser();
-  return {
-    VK_ICD_FILENAMES: join(folder, 'vk_swiftshader_icd.json'),
-    LD_LIBRARY_PATH: [folder, process.env['LD_LIBRARY_PATH'] ?? ''].join(':'),
-  };
-}
-
-function hasPackedBrowser(): boolean {
-  return process.platform === 'linux' && process.arch === 'x64';
 }
 
 async function findPackedBrowser(): Promise<{
