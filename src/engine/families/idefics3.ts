@@ -194,18 +194,16 @@ export class Idefics3 implements Family {
 /** The longest side becomes `longestPx`, the other keeps the aspect ratio and is made even. */
 function scaleLongestSide(height: number, width: number, longestPx: number): [number, number] {
   const aspect = width / height;
-  const even = (px: number) => px + (px % 2);
-  const [scaledHeight, scaledWidth] =
-    width >= height
-      ? [even(Math.trunc(longestPx / aspect)), longestPx]
-      : [longestPx, even(Math.trunc(longestPx * aspect))];
-  const atLeastOne = (px: number) => Math.max(px, 1);
-  const [h, w] = [atLeastOne(scaledHeight), atLeastOne(scaledWidth)];
-  if (Math.max(h, w) <= maxSidePx) return [h, w];
-  const bounded = w / h;
-  return w >= h
-    ? [atLeastOne(Math.trunc(maxSidePx / bounded)), maxSidePx]
-    : [maxSidePx, atLeastOne(Math.trunc(maxSidePx * bounded))];
+  const other = Math.trunc(width >= height ? longestPx / aspect : longestPx * aspect);
+  const even = Math.max(other + (other % 2), 1);
+  return boundSides(width >= height ? [even, longestPx] : [longestPx, even]);
+}
+
+function boundSides([height, width]: [number, number]): [number, number] {
+  if (Math.max(height, width) <= maxSidePx) return [height, width];
+  const aspect = width / height;
+  const other = Math.max(Math.trunc(width >= height ? maxSidePx / aspect : maxSidePx * aspect), 1);
+  return width >= height ? [other, maxSidePx] : [maxSidePx, other];
 }
 
 function visionCost(vision: ConfigReader, scale: number, outputSize: number): VisionCostModel {

@@ -11,9 +11,9 @@ import type { Family, ImageLayout, KeyTokens, PreparedImage, PromptPositions } f
 import { normalizationTable, resampleFilterOf } from './pixels';
 
 /**
- * Qwen2-VL and Qwen2.5-VL: one grid of patches an image, merged 2 × 2 into visual tokens, M-RoPE
- * positions. Sources: transformers `image_processing_qwen2_vl.py`, `modeling_qwen2_5_vl.py`
- * (`get_rope_index`).
+ * Qwen2-VL, Qwen2.5-VL and Qwen3-VL (whose public exports leave DeepStack out): one grid of patches an
+ * image, merged 2 × 2 into visual tokens, M-RoPE positions. Sources: transformers
+ * `image_processing_qwen2_vl.py`, `modeling_qwen2_5_vl.py` (`get_rope_index`).
  */
 export class Qwen2Vl implements Family {
   readonly imageTokenId: number;
@@ -37,11 +37,11 @@ export class Qwen2Vl implements Family {
   /** @throws {AvisError} 'badModel' naming the file and the key. */
   constructor(checkpoint: Checkpoint) {
     const { config, preprocessor } = checkpoint;
-    const is25 = checkpoint.modelType === 'qwen2_5_vl';
+    const { modelType } = checkpoint;
     this.imageTokenId = config.number('image_token_id');
     this.imageToken = '<|image_pad|>';
-    this.gridInput = is25 ? 'image_grid_thw' : 'grid_thw';
-    this.patchPx = preprocessor.number('patch_size', 14);
+    this.gridInput = modelType === 'qwen2_vl' ? 'grid_thw' : 'image_grid_thw';
+    this.patchPx = preprocessor.number('patch_size', modelType === 'qwen3_vl' ? 16 : 14);
     this.mergeSide = preprocessor.number('merge_size', 2);
     this.frames = preprocessor.number('temporal_patch_size', 2);
     const size = preprocessor.section('size');
@@ -54,7 +54,7 @@ export class Qwen2Vl implements Family {
     const text = config.has('text_config') ? config.section('text_config') : config;
     this.maxPositions = text.number('max_position_embeddings', 32_768);
     this.cost = textCost(text);
-    this.vision = visionCost(config.section('vision_config'), this.cost.hiddenSize, is25);
+    this.vision = visionCost(config.section('vision_config'), this.cost.hiddenSize, modelType);
     this.windowTokens = Math.floor(this.vision.windowSide / this.mergeSide);
     const tied = text.boolean('tie_word_embeddings', config.boolean('tie_word_embeddings', false));
     this.parameters = textParameters(this.cost, tied) + visionParameters(this.vision);
@@ -255,8 +255,11 @@ function roundHalfEven(x: number): number {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
-function visionCost(vision: ConfigReader, outputSize: number, is25: boolean): VisionCostModel {
-  const hiddenSize = is25 ? vision.number('hidden_size') : vision.number('embed_dim');
+function visionCost(vision: ConfigReader, outputSize: number, modelType: string): VisionCostModel {
+  // Qwen2-VL names its sizes otherwise; Qwen2.5-VL alone has windows and a gated MLP.
+  const is2 = modelType === 'qwen2_vl';
+  const is25 = modelType === 'qwen2_5_vl';
+  const hiddenSize = vision.number(is2 ? 'embed_dim' : 'hidden_size');
   const layers = vision.number('depth');
   const patchPx = vision.number('patch_size', 14);
   const mergeSide = vision.number('spatial_merge_size', 2);
@@ -265,9 +268,9 @@ function visionCost(vision: ConfigReader, outputSize: number, is25: boolean): Vi
     patchSize: 3 * vision.number('temporal_patch_size', 2) * patchPx ** 2,
     hiddenSize,
     layers,
-    intermediateSize: is25
-      ? vision.number('intermediate_size')
-      : hiddenSize * vision.number('mlp_ratio', 4),
+    intermediateSize: is2
+      ? hiddenSize * vision.number('mlp_ratio', 4)
+      : vision.number('intermediate_size'),
     mlpMatrices: is25 ? 3 : 2,
     mergeSide,
     windowLayers: is25 ? layers - vision.numbers('fullatt_block_indexes').length : 0,

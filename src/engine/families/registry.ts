@@ -8,6 +8,7 @@ import { Qwen2Vl } from './qwen2vl';
 const factories: Record<string, FamilyFactory> = {
   qwen2_vl: (checkpoint) => new Qwen2Vl(checkpoint),
   qwen2_5_vl: (checkpoint) => new Qwen2Vl(checkpoint),
+  qwen3_vl: (checkpoint) => new Qwen2Vl(checkpoint),
   smolvlm: (checkpoint) => new Idefics3(checkpoint),
   idefics3: (checkpoint) => new Idefics3(checkpoint),
 };

@@ -19,6 +19,8 @@ const checkpoints = [
   'qwen2_5_vl-tiny-fused',
   'qwen2_vl-tiny',
   'qwen2_vl-tiny-fused',
+  'qwen3_vl-tiny',
+  'qwen3_vl-tiny-fused',
   'smolvlm-tiny',
   'smolvlm-tiny-fused',
   'idefics3-tiny',
