@@ -7,7 +7,10 @@ export type Sampler = (logits: Float32Array) => number;
 export function greedySampler(): Sampler {
   return (logits) => {
     let best = 0;
-    for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[best]!) best = i;
+    for (let i = 0; i < logits.length; i++) {
+      if (logits[i]! > logits[best]!) best = i;
+      else if (Number.isNaN(logits[i])) requireNumber(NaN);
+    }
     requireNumber(logits[best]!);
     return best;
   };
