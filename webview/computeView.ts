@@ -2,7 +2,8 @@
 import { createComputeChart, type ComputeBar } from './charts';
 import { element, keyEntry, section, setText, show, whenChanged } from './dom';
 import { formatBytes, formatCount, formatFlops, formatMs, formatShare } from './format';
-import { countedFlops, type Prediction } from './runFigures';
+import type { Prediction } from './runFigures';
+import { countedFlops } from '../src/avis/measuredVanilla';
 import type { ComputeResult, RunResult, TimingResult, VisualResult } from '../src/shared/types';
 
 export interface ComputeInput {

@@ -56,7 +56,7 @@ function describeDifficulty({
     return [
       hasPredictor !== false
         ? 'Estimated with the first run.'
-        : 'This model ships no difficulty predictor: rollouts run until their votes are settled.',
+        : 'This model has no difficulty predictor: rollouts run until their majority is settled.',
     ];
   }
   const { source, solvability, wanted, k, cap } = difficulty;
@@ -75,13 +75,16 @@ function describeDifficulty({
         solvability === null || wanted === k ? '' : `; the policy would run ${wanted}`;
       return [...estimate, strong(`K ${k}`), ' fixed', instead, now];
     }
-    case 'betaStopping':
+    case 'betaStopping': {
+      const atCap = cap !== null && k >= cap;
       return [
-        'No difficulty predictor in this model: rollouts ran until the Beta rule held the majority ' +
-          'for settled, ',
+        'No difficulty predictor in this model: rollouts ran ',
+        atCap ? 'up to the cap, ' : 'until the Beta rule held their majority for settled, ',
         strong(`K ${k}`),
-        cap === null ? '' : ` of at most ${cap}`,
+        cap === null || atCap ? '' : ` of at most ${cap}`,
+        now,
       ];
+    }
     default:
       return [source satisfies never];
   }

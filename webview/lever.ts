@@ -10,6 +10,8 @@ export interface LeverOptions {
   unit?: string;
 }
 
+const keysStoppedMs = 300;
+
 /**
  * @param onChange called on every movement with `final` false, and with true on release or entry.
  * A number out of range or of no meaning is put back to the nearest valid one.
@@ -36,7 +38,20 @@ export function createLever(
     element('span', { class: 'lever-box' }, box, unit ? element('span', {}, '°') : null),
   );
   slider.addEventListener('input', () => onChange(slider.valueAsNumber, false));
-  slider.addEventListener('change', () => onChange(slider.valueAsNumber, true));
+  // Every key press ends with a change event; the lever is released once they stop.
+  let byKey = false;
+  let keysStopped: number | undefined;
+  const release = () => {
+    window.clearTimeout(keysStopped);
+    onChange(slider.valueAsNumber, true);
+  };
+  slider.addEventListener('keydown', () => (byKey = true));
+  slider.addEventListener('pointerdown', () => (byKey = false));
+  slider.addEventListener('change', () => {
+    window.clearTimeout(keysStopped);
+    if (byKey) keysStopped = window.setTimeout(release, keysStoppedMs);
+    else release();
+  });
   box.addEventListener('change', () => {
     const value = nearestValid(box.valueAsNumber, options, slider.valueAsNumber);
     box.value = String(value);

@@ -23,16 +23,15 @@ import {
   agreementOf,
   binsOf,
   compareKept,
-  computeWithVanilla,
   fatesOfKeep,
   keepThreshold,
   predictRollouts,
   predictRun,
-  vanillaOf,
 } from './runFigures';
 import { createRunsView } from './runsView';
 import { createTuningView } from './tuningView';
 import { keepVisualTokens } from '../src/avis/kdv';
+import { computeWithVanilla, vanillaOf } from '../src/avis/measuredVanilla';
 import { defaultSettings } from '../src/avis/settings';
 import { tallyVotes } from '../src/avis/vote';
 import type { PanelMessage, RunPurpose, RunRecord } from '../src/shared/panelProtocol';

@@ -47,7 +47,9 @@ function ask(purpose: RunPurpose): void {
   const question = vanillaOf?.question ?? model.question.trim();
   const settings = vanillaOf?.settings ?? model.settings;
   if (!settings || question === '') return;
-  if (purpose === 'run') update((before) => ({ ...before, asked: { question, settings } }));
+  if (purpose === 'run') {
+    update((before) => ({ ...before, asked: [...before.asked, { question, settings }] }));
+  }
   post({ type: 'ask', purpose, question, settings });
 }
 

@@ -71,8 +71,8 @@ export interface PanelModel {
   question: string;
   settings: AskSettings | null;
   fromHost: HostDraft | null;
-  /** The panel's own last request: its `startRun` must not undo a lever moved since. */
-  asked: Draft | null;
+  /** The panel's own requests, oldest first: their `startRun` must not undo a lever moved since. */
+  asked: readonly Draft[];
   autoRun: boolean;
   runs: RunRecord[];
   live: LiveRun | null;
@@ -93,7 +93,7 @@ export const emptyModel: PanelModel = {
   question: '',
   settings: null,
   fromHost: null,
-  asked: null,
+  asked: [],
   autoRun: true,
   runs: [],
   live: null,
@@ -126,7 +126,7 @@ export function applyHostMessage(
         settings:
           kept && known && sameSettings(known.settings, settings) ? kept.settings : settings,
         fromHost: { question, settings, autoRun },
-        asked: null,
+        asked: [],
         autoRun: kept && known?.autoRun === autoRun ? kept.autoRun : autoRun,
         runs: message.runs,
         live: null,
@@ -155,10 +155,10 @@ export function applyHostMessage(
       };
       if (message.purpose === 'vanilla') return { ...model, live, notice: null };
       const draft: Draft = { question: message.question, settings: message.settings };
-      const isOwn = model.asked !== null && sameDraft(model.asked, draft);
+      const own = model.asked.findIndex((asked) => sameDraft(asked, draft));
       return {
         ...model,
-        ...(isOwn ? {} : draft),
+        ...(own >= 0 ? { asked: model.asked.slice(own + 1) } : draft),
         fromHost: { ...draft, autoRun: model.fromHost?.autoRun ?? model.autoRun },
         live,
         notice: null,

@@ -1,7 +1,7 @@
 /** Figures read off runs: agreement, saving with a measured vanilla, live prediction, differences. */
 import { computeCost } from '../src/avis/compute';
+import { againstVanilla } from '../src/avis/measuredVanilla';
 import { chooseRollouts, defaultBins } from '../src/avis/policy';
-import type { RunRecord } from '../src/shared/panelProtocol';
 import type {
   AskSettings,
   ComputeResult,
@@ -11,61 +11,15 @@ import type {
   PruneSetting,
   RolloutResult,
   RunResult,
-  StageFlops,
   VisualResult,
   VoteResult,
 } from '../src/shared/types';
-
-/** Operations that the paper counts: without the vision encoder. */
-export function countedFlops(flops: StageFlops): number {
-  return flops.prefill + flops.decode;
-}
 
 /** Votes for the majority answer, and the rollouts that were decoded to their end. */
 export function agreementOf(vote: VoteResult, rollouts: readonly RolloutResult[]) {
   const agreeing = vote.counts[0]?.rollouts.length ?? 0;
   const finished = rollouts.filter((rollout) => rollout.stopped !== 'earlyStop').length;
   return { agreeing, finished, share: finished === 0 ? 0 : agreeing / finished };
-}
-
-/** The vanilla measurement of the same question, when one was run. */
-export function vanillaOf(run: RunRecord, runs: readonly RunRecord[]): RunRecord | null {
-  const { question, model } = run.result;
-  const matches = (other: RunRecord) =>
-    other.purpose === 'vanilla' &&
-    other.result.question === question &&
-    other.result.model.name === model.name &&
-    other.result.settings.thinking === run.result.settings.thinking;
-  return runs.findLast(matches) ?? null;
-}
-
-/** A run's compute, with vanilla's estimated cost replaced by a measured one where there is one. */
-export function computeWithVanilla(run: RunRecord, runs: readonly RunRecord[]): ComputeResult {
-  const own = run.result.compute;
-  const measured = vanillaOf(run, runs);
-  if (!measured || own.vanillaSource === 'measured') return own;
-  const { run: vanilla, kvBytes } = measured.result.compute;
-  return againstVanilla(own, { vanilla, vanillaSource: 'measured', vanillaKvBytes: kvBytes });
-}
-
-/** The same compute against another account of vanilla. */
-function againstVanilla(
-  compute: ComputeResult,
-  {
-    vanilla,
-    vanillaSource,
-    vanillaKvBytes,
-  }: Pick<ComputeResult, 'vanilla' | 'vanillaSource' | 'vanillaKvBytes'>,
-): ComputeResult {
-  const all = (flops: StageFlops) => flops.vision + countedFlops(flops);
-  return {
-    ...compute,
-    vanilla,
-    vanillaSource,
-    vanillaKvBytes,
-    saved: 1 - countedFlops(compute.run) / countedFlops(vanilla),
-    savedWithVision: 1 - all(compute.run) / all(vanilla),
-  };
 }
 
 /** K that levers lead to; `atMost` where it depends on the votes still. */

@@ -4,7 +4,8 @@ import { element, section, setText, show, whenChanged } from './dom';
 import { formatCount, formatMs, formatScore } from './format';
 import { icon } from './icons';
 import type { LiveRun } from './panelModel';
-import { agreementOf, computeWithVanilla } from './runFigures';
+import { agreementOf } from './runFigures';
+import { computeWithVanilla } from '../src/avis/measuredVanilla';
 import type { RunRecord } from '../src/shared/panelProtocol';
 import type { ComputeResult } from '../src/shared/types';
 

@@ -128,17 +128,24 @@ describe('draft of question and levers', () => {
     assert.deepEqual(model.settings, moved);
   });
 
-  it('is not undone by the start of the panel’s own run', () => {
-    const asked = { question: 'How many?', settings: settingsWith() };
+  it('is not undone by the starts of the panel’s own runs', () => {
+    const asked = [settingsWith({ seed: 7 }), settingsWith({ seed: 8 })].map((settings) => ({
+      question: 'How many?',
+      settings,
+    }));
     const draft: PanelModel = {
       ...after([subject()]),
       asked,
       settings: moved,
       question: 'How man',
     };
-    const model = after([start(1)], draft);
-    assert.deepEqual(model.settings, moved);
-    assert.equal(model.question, 'How man');
+    const first = after([start(1, { settings: asked[0]!.settings })], draft);
+    const second = after([start(2, { settings: asked[1]!.settings })], first);
+    for (const model of [first, second]) {
+      assert.deepEqual(model.settings, moved);
+      assert.equal(model.question, 'How man');
+    }
+    assert.deepEqual(second.asked, []);
   });
 
   it('survives a reload, unless the host names something newer', () => {

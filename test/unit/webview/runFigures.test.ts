@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { computeCost } from '../../../src/avis/compute';
 import { keepVisualTokens } from '../../../src/avis/kdv';
+import { computeWithVanilla, countedFlops } from '../../../src/avis/measuredVanilla';
 import { nearestValid } from '../../../webview/lever';
 import {
   agreementOf,
   compareKept,
-  computeWithVanilla,
-  countedFlops,
   fatesOfKeep,
   keepThreshold,
   predictRollouts,
