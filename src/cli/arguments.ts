@@ -4,7 +4,15 @@ import { checkSettings } from '../avis/settingsSchema';
 import { AvisError } from '../shared/errors';
 import type { AskSettings, DeviceSetting } from '../shared/types';
 
+/**
+ * onnxruntime reads its process's command line with a recursive regular expression, which overflows
+ * the stack somewhere above 20,000 characters.
+ */
+const longestQuestionArgument = 8192;
+
 export const usage = `Usage: ask [options] [--] IMAGE QUESTION
+
+  QUESTION may be -, for a question on standard input
 
   --prune adaptive|0..0.99   visual tokens to drop: by key diversity, or a fixed share ρ
   --tau DEGREES              threshold of adaptive pruning, 0 to 90
@@ -35,6 +43,7 @@ export interface SettingOptions {
 
 export interface AskArguments {
   image: string;
+  /** '-' for standard input. */
   question: string;
   settings: SettingOptions;
   configFile: string | null;
@@ -73,6 +82,11 @@ export function parseArguments(argv: string[]): AskArguments | null {
     throw usageError(`"${surplus}" is one argument too many; put the question in quotes`);
   }
   if (question.trim() === '') throw usageError('the question is empty');
+  if (question.length > longestQuestionArgument) {
+    throw usageError(
+      `the question has ${question.length} characters, and an argument may have ${longestQuestionArgument}; give - as the question and its text on standard input`,
+    );
+  }
   const device = devices.find((name) => name === values.device);
   if (!device) {
     throw usageError(`--device is "${values.device}": it must be one of ${devices.join(', ')}`);

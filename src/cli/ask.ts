@@ -4,6 +4,7 @@
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { parseConfig } from '../avis/config';
 import { defaultSettings } from '../avis/settings';
@@ -26,6 +27,7 @@ const cacheFolder = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cach
 async function ask(options: AskArguments, signal: AbortSignal): Promise<void> {
   const startedAt = performance.now();
   const bytes = await readInput(options.image);
+  const question = options.question === '-' ? await text(process.stdin) : options.question;
   const fromConfig = options.configFile === null ? null : await readConfig(options.configFile);
 
   const engine = await loadEngine(options, signal);
@@ -36,7 +38,7 @@ async function ask(options: AskArguments, signal: AbortSignal): Promise<void> {
     fromConfig,
   );
   const result = await engine.ask(
-    { image: { name: basename(options.image), bytes }, question: options.question, settings },
+    { image: { name: basename(options.image), bytes }, question, settings },
     showProgress,
     signal,
   );

@@ -92,6 +92,7 @@ describe('command-line arguments', () => {
     [['cat.png'], /^QUESTION is missing/],
     [['cat.png', 'what', 'is'], /^"is" is one argument too many; put the question in quotes/],
     [['cat.png', '  '], /^the question is empty/],
+    [['cat.png', 'a'.repeat(9000)], /^the question has 9000 characters, .* on standard input/],
     [['--bogus', 'cat.png', 'what'], /^Unknown option '--bogus'/],
     [['--json=yes', 'cat.png', 'what'], /^Option '--json' does not take an argument/],
     [['--prune', '1', 'cat.png', 'what'], /^--prune is 1: it must be a number from 0 to 0\.99/],
@@ -112,7 +113,7 @@ describe('command-line arguments', () => {
     [['--max-new-tokens', '0', 'cat.png', 'what'], /^--max-new-tokens is 0: .* from 1 to 16384/],
     [['--device', 'tpu', 'cat.png', 'what'], /^--device is "tpu": it must be one of auto, cpu/],
   ] as [string[], RegExp][]) {
-    it(`refuse ${JSON.stringify(argv.join(' '))}`, () => {
+    it(`refuse ${JSON.stringify(argv.join(' ').slice(0, 60))}`, () => {
       assert.throws(
         () => parseArguments(argv),
         (error) =>
