@@ -1,6 +1,7 @@
 /** Export of a run's configuration, and applying such a file. */
 import * as vscode from 'vscode';
 import type { AvisConfig } from '../avis/config';
+import { computeWithVanilla } from '../avis/measuredVanilla';
 import { AvisError } from '../shared/errors';
 import type { EngineClient, ModelChoice } from './engineClient';
 import { fileName, readTextFile, writeTextFile } from './files';
@@ -35,7 +36,8 @@ export async function buildRunConfig(
     );
   }
   const { buildConfig, toReferenceFlags } = await import('../avis/config');
-  const config = buildConfig(model, run.result);
+  const compute = computeWithVanilla(run, session.runs);
+  const config = buildConfig(model, { ...run.result, compute });
   return {
     config,
     json: `${JSON.stringify(config, null, 2)}\n`,

@@ -61,7 +61,7 @@ function runInstallScript(
     if (!stream) continue;
     createInterface(stream).on('line', (line) => {
       log.info(line);
-      if (/error/i.test(line) || !lastLine) lastLine = line.trim();
+      if (/Error: /.test(line) || !lastLine) lastLine = line.trim();
       progress.report({ message: line.slice(0, 120) });
     });
   }

@@ -1,0 +1,48 @@
+/** A run's compute against vanilla (ρ = 0, K = 1): estimated at first, measured once it was run. */
+import type { RunRecord } from '../shared/panelProtocol';
+import type { ComputeResult, StageFlops } from '../shared/types';
+
+/** Operations that the paper counts: without the vision encoder. */
+export function countedFlops(flops: StageFlops): number {
+  return flops.prefill + flops.decode;
+}
+
+/** The vanilla measurement of the same question, when one was run. */
+export function vanillaOf(run: RunRecord, runs: readonly RunRecord[]): RunRecord | null {
+  const { question, model } = run.result;
+  const matches = (other: RunRecord) =>
+    other.purpose === 'vanilla' &&
+    other.result.question === question &&
+    other.result.model.name === model.name &&
+    other.result.settings.thinking === run.result.settings.thinking;
+  return runs.findLast(matches) ?? null;
+}
+
+/** A run's compute, with vanilla's estimated cost replaced by a measured one where there is one. */
+export function computeWithVanilla(run: RunRecord, runs: readonly RunRecord[]): ComputeResult {
+  const own = run.result.compute;
+  const measured = vanillaOf(run, runs);
+  if (!measured || own.vanillaSource === 'measured') return own;
+  const { run: vanilla, kvBytes } = measured.result.compute;
+  return againstVanilla(own, { vanilla, vanillaSource: 'measured', vanillaKvBytes: kvBytes });
+}
+
+/** The same compute against another account of vanilla. */
+export function againstVanilla(
+  compute: ComputeResult,
+  {
+    vanilla,
+    vanillaSource,
+    vanillaKvBytes,
+  }: Pick<ComputeResult, 'vanilla' | 'vanillaSource' | 'vanillaKvBytes'>,
+): ComputeResult {
+  const all = (flops: StageFlops) => flops.vision + countedFlops(flops);
+  return {
+    ...compute,
+    vanilla,
+    vanillaSource,
+    vanillaKvBytes,
+    saved: 1 - countedFlops(compute.run) / countedFlops(vanilla),
+    savedWithVision: 1 - all(compute.run) / all(vanilla),
+  };
+}
