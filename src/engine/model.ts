@@ -13,6 +13,7 @@ import { type StateSpec, stateSpecs } from './kvCache';
 import { tapVisionKeys } from './keyTap';
 import { requireMemory } from './memory';
 import { DifficultyPredictor } from './predictor';
+import { buildPrompt } from './prompt';
 import { GraphSession } from './session';
 import { rowGatherGraph } from './smallGraphs';
 import { elementBytes } from './tensors';
@@ -74,6 +75,7 @@ export async function loadModel(
   );
   const { graphs, vision, noKeys, decoder, cost, open } = sessions;
   try {
+    checkTogether(checkpoint, family, vision);
     const predictor = checkpoint.predictorPath
       ? await GraphSession.create(checkpoint.predictorPath, 'The difficulty predictor', cpuOptions)
       : null;
@@ -168,7 +170,7 @@ async function openSessions(
       onDevice ? { preferredOutputLocation: presentOnDevice(family.cost.layers) } : {},
     );
     const specs = stateSpecs(decoderGraph);
-    checkDecoder(family.cost, decoderGraph, specs);
+    checkDecoder(checkpoint, family, decoderGraph, specs);
     const rowGather = onDevice
       ? await openGraph(rowGatherGraph(specs), 'The row gatherer', {
           preferredOutputLocation: 'gpu-buffer',
@@ -200,20 +202,48 @@ function presentOnDevice(layers: number): Record<string, 'gpu-buffer'> {
   return Object.fromEntries(names.flat().map((name) => [name, 'gpu-buffer']));
 }
 
+/**
+ * Takes a small blank image and a question as far as the graphs' doors.
+ * @throws {AvisError} 'badModel' where the vision graph, tokenizer or chat template is another model's.
+ */
+function checkTogether(checkpoint: Checkpoint, family: Family, vision: VisionEncoder): void {
+  const [width, height] = [128, 8]; // wide and low: few tiles where images are tiled
+  const blank = family.prepareImage({ width, height, data: new Uint8Array(width * height * 3) });
+  vision.check(blank);
+  buildPrompt(checkpoint, family, [blank], '?', '');
+}
+
 /** @throws {AvisError} 'badModel' where the decoder is that of another model. */
-function checkDecoder(cost: CostModel, graph: GraphSession, specs: readonly StateSpec[]): void {
-  const hiddenSize = graph.inputs.get('inputs_embeds')?.shape.at(-1);
+function checkDecoder(
+  { modelType }: Checkpoint,
+  family: Family,
+  graph: GraphSession,
+  specs: readonly StateSpec[],
+): void {
+  const fail = (what: string) =>
+    new AvisError('badModel', `${graph.label} ${what}. The files belong to different models.`);
+  const { layers, kvHeads, headDim, hiddenSize } = family.cost;
   const caches = specs.filter(({ grows }) => grows);
-  const fits =
-    caches.length <= 2 * cost.layers &&
-    caches.every(({ shape }) => shape[0] === cost.kvHeads && shape[2] === cost.headDim) &&
-    (typeof hiddenSize !== 'number' || hiddenSize === cost.hiddenSize);
-  if (fits && caches.length > 0) return;
   const [first] = caches;
-  throw new AvisError(
-    'badModel',
-    `${graph.label} has ${caches.length / 2} layers with ${first?.shape[0] ?? 0} KV heads of ${first?.shape[2] ?? 0} values; config.json says ${cost.layers} with ${cost.kvHeads} of ${cost.headDim}. The files belong to different models.`,
-  );
+  if (
+    !first ||
+    caches.length > 2 * layers ||
+    !caches.every(({ shape }) => shape[0] === kvHeads && shape[2] === headDim)
+  ) {
+    throw fail(
+      `has ${caches.length / 2} layers with ${first?.shape[0] ?? 0} KV heads of ${first?.shape[2] ?? 0} values; config.json says ${layers} with ${kvHeads} of ${headDim}`,
+    );
+  }
+  const width = graph.inputs.get('inputs_embeds')?.shape.at(-1);
+  if (typeof width === 'number' && width !== hiddenSize) {
+    throw fail(`takes embeddings of ${width} values; config.json says ${hiddenSize}`);
+  }
+  const positions = graph.inputs.get('position_ids');
+  const axes = positions?.shape.length === 3 ? 3 : 1;
+  const wanted = family.positions([], []).axes.length;
+  if (positions && axes !== wanted) {
+    throw fail(`takes ${axes} position for each token; a ${modelType} model has ${wanted}`);
+  }
 }
 
 function warningsOf(

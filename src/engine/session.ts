@@ -52,8 +52,8 @@ export class GraphSession {
 
   /**
    * @param fetches preallocated outputs, or the names wanted; all outputs by default.
-   * @throws {AvisError} 'internal' naming the tensor that doesn't fit; 'outOfMemory', 'device' or
-   * 'badModel' when the run fails.
+   * @throws {AvisError} 'badModel' naming the tensor that doesn't fit, or when the run fails;
+   * 'outOfMemory' or 'device'.
    */
   async run(
     feeds: Record<string, Tensor>,
@@ -74,7 +74,8 @@ export class GraphSession {
     await this.session.release();
   }
 
-  private check(feeds: Record<string, Tensor>): void {
+  /** @throws {AvisError} 'badModel' naming the input that is missing or doesn't fit. */
+  check(feeds: Record<string, Tensor>): void {
     for (const spec of this.inputs.values()) {
       const tensor = feeds[spec.name];
       if (!tensor) throw this.mismatch(spec, 'nothing was given');
@@ -87,7 +88,10 @@ export class GraphSession {
     }
     for (const name of Object.keys(feeds)) {
       if (!this.inputs.has(name)) {
-        throw new AvisError('internal', `${this.label} has no input named ${name}.`);
+        throw new AvisError(
+          'badModel',
+          `${this.label} has no input named ${name}. The graph doesn't belong to this config.json.`,
+        );
       }
     }
   }
@@ -95,7 +99,7 @@ export class GraphSession {
   private mismatch(spec: TensorSpec, got: string): AvisError {
     const expected = `${spec.type} [${spec.shape.join(', ')}]`;
     return new AvisError(
-      'internal',
+      'badModel',
       `Input ${spec.name} of ${this.label} should be ${expected}, but ${got}. The graph doesn't belong to this config.json, or isn't laid out as expected.`,
     );
   }
@@ -146,7 +150,7 @@ function loadError(label: string, device: string, error: unknown): AvisError {
       `The weights file beside ${label} (.onnx_data) is missing or cut off: ${reason}. Get the checkpoint again.`,
     );
   }
-  if (/protobuf|INVALID_PROTOBUF|parse/i.test(reason)) {
+  if (/protobuf|parse|does not have a graph/i.test(reason)) {
     return fail('badModel', `${label} is cut off or not an ONNX file. Get the checkpoint again.`);
   }
   if (/doesn't exist|No such file|NO_SUCHFILE/i.test(reason)) {
@@ -178,8 +182,9 @@ function isOutOfMemory(reason: string): boolean {
   return /bad.?alloc|failed to allocate|out of memory|Array buffer allocation failed/i.test(reason);
 }
 
-/** onnxruntime's messages run on; the first line says what happened. */
+/** onnxruntime's messages run on; the first line says what happened, without the places in its source. */
 function firstLine(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
-  return (message.split('\n', 1)[0] ?? '').slice(0, 400);
+  const line = message.split('\n', 1)[0] ?? '';
+  return line.replaceAll(/\S*\.(?:cc|h):\d+ (?:\w+ )?/g, '').slice(0, 400);
 }

@@ -15,14 +15,15 @@ function shares(logits: Float32Array, temperature: number, topP: number): number
   return counts.map((count) => count / draws);
 }
 
+function softmax(values: number[]): number[] {
+  const most = Math.max(...values);
+  const weights = values.map((value) => Math.exp(value - most));
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  return weights.map((weight) => weight / total);
+}
+
 /** transformers' TemperatureLogitsWarper and TopPLogitsWarper, transcribed. */
 function expectedShares(logits: Float32Array, temperature: number, topP: number): number[] {
-  const softmax = (values: number[]) => {
-    const most = Math.max(...values);
-    const weights = values.map((value) => Math.exp(value - most));
-    const total = weights.reduce((sum, weight) => sum + weight, 0);
-    return weights.map((weight) => weight / total);
-  };
   const scaled = Array.from(logits, (logit) => logit / temperature);
   const probabilities = softmax(scaled);
   const ascending = [...scaled.keys()].sort((a, b) => scaled[a]! - scaled[b]!);
