@@ -37,7 +37,9 @@ describe('trouble', () => {
   afterEach(closePanels);
 
   it('engine killed in the middle of a run: says so, keeps the runs, answers on retry', async () => {
-    const run = api.askImage(image, question, longSettings);
+    const other = samples()[6]!;
+    const fresh = inWorkspace(other.file); // nothing of it is cached: the run takes its time
+    const run = api.askImage(fresh, other.question, longSettings);
     await waitUntil('the run is under way', () => api.engine.runningAsks === 1);
     const { processId } = api.engine;
     assert.ok(processId !== undefined);
@@ -45,23 +47,28 @@ describe('trouble', () => {
     await assert.rejects(run, rejectsWith('outOfMemory', /stopped unexpectedly.*Retry/s));
     assert.equal(api.runs(image).length, 1);
 
-    api.receivePanelMessage(image, { type: 'retryEngine' });
-    await waitUntil('the run that was retried has ended', () => api.runs(image).length === 2);
-    assert.deepEqual(api.runs(image)[1]?.result.settings, longSettings);
+    api.receivePanelMessage(fresh, { type: 'retryEngine' });
+    await waitUntil('the run that was retried has ended', () => api.runs(fresh).length === 1);
+    assert.deepEqual(api.runs(fresh)[0]?.result.settings, longSettings);
     assert.notEqual(api.engine.processId, processId);
   });
 
   it('panel closed in the middle of a run: the run ends, the engine answers others', async () => {
+    const { processId } = api.engine;
+    assert.ok(processId !== undefined);
+    process.kill(processId, 'SIGSTOP'); // so that the run cannot end before the panel is closed
     const run = api.askImage(image, question, longSettings);
-    await waitUntil('the run is under way', () => api.engine.runningAsks === 1);
     const rejected = assert.rejects(run, rejectsWith('canceled', /./));
+    await waitUntil('the run is under way', () => api.engine.runningAsks === 1);
     assert.equal(panelTabs().length, 1);
     await closePanels();
     await rejected;
     await waitUntil('no ask is left', () => api.engine.runningAsks === 0);
+    process.kill(processId, 'SIGCONT');
     const result = await api.askImage(image, question, quickSettings);
     assert.equal(result.rollouts.length, 3);
     assert.equal(api.runs(image).length, 1);
+    assert.equal(api.engine.processId, processId);
   });
 
   it('a newer run takes the place of the one under way', async () => {

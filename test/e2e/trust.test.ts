@@ -1,0 +1,71 @@
+/** A workspace's own settings name a model folder: followed when the workspace is trusted, else not. */
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser } from 'playwright-core';
+import { launchBrowser } from '../scripts/browser';
+import { prepareWorkspace } from '../scripts/suite';
+import { developmentFolder, installVsCodeServer, startVsCodeServer } from '../scripts/vscodeServer';
+import {
+  askInExplorer,
+  openWorkbench,
+  quietSettings,
+  saveScreenshot,
+  waitForRun,
+} from '../scripts/workbench';
+
+describe('a workspace that names a model folder', () => {
+  let browser: Browser;
+  let workspace: string;
+
+  before(async () => {
+    workspace = await prepareWorkspace();
+    await mkdir(join(workspace, '.vscode'));
+    await writeFile(
+      join(workspace, '.vscode/settings.json'),
+      JSON.stringify({ 'avis.model.path': join(workspace, 'noSuchModel') }),
+    );
+    browser = await launchBrowser();
+  });
+  after(async () => {
+    await browser?.close();
+    await rm(workspace, { recursive: true, force: true });
+  });
+
+  /** @returns what the panel says after a question: an answer, or why there is none. */
+  async function ask(workspaceTrust: boolean): Promise<string> {
+    const dataFolder = await mkdtemp(join(tmpdir(), 'avis-vscode-'));
+    const server = await startVsCodeServer({
+      serverFolder: await installVsCodeServer(),
+      dataFolder,
+      workspaceTrust,
+      settings: { ...quietSettings('dark'), 'security.workspace.trust.startupPrompt': 'never' },
+    });
+    try {
+      const { page } = await openWorkbench(browser, server, {
+        workspace,
+        extensions: [await developmentFolder()],
+      });
+      const panel = await askInExplorer(page, '01-one-thing.png', 'Name the object.');
+      return await waitForRun(panel, 1).then(
+        () => panel.locator('#answer .answer').innerText(),
+        (error: Error) => error.message,
+      );
+    } finally {
+      const [page] = browser.contexts().flatMap((context) => context.pages());
+      if (page) await saveScreenshot(page, `trust-${workspaceTrust ? 'restricted' : 'trusted'}`);
+      await page?.context().close();
+      server.stop();
+      await rm(dataFolder, { recursive: true, force: true });
+    }
+  }
+
+  it('is not followed in restricted mode: the embedded model answers', async () => {
+    assert.doesNotMatch(await ask(true), /failed|noSuchModel/);
+  });
+
+  it('is followed when trusted: the folder is missing, and that is said', async () => {
+    assert.match(await ask(false), /noSuchModel/);
+  });
+});
