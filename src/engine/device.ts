@@ -53,8 +53,10 @@ export async function withDevice<Result>(
       }
     }
     onProbe(device);
-    await mkdir(cacheFolder, { recursive: true });
-    await writeFile(marker, '');
+    // Without the marker a crash is tried again next time; a full disk must not stop a model.
+    await mkdir(cacheFolder, { recursive: true })
+      .then(() => writeFile(marker, ''))
+      .catch(() => {});
     try {
       await selfTest(device);
       return { result: await use(device), report: { device, rejected } };
@@ -63,7 +65,7 @@ export async function withDevice<Result>(
       if (setting !== 'auto' || (error instanceof AvisError && !isDeviceError)) throw error;
       rejected.push({ device, reason: error instanceof Error ? error.message : String(error) });
     } finally {
-      await rm(marker, { force: true });
+      await rm(marker, { force: true }).catch(() => {});
     }
   }
   throw new AvisError('internal', 'No device was tried.');
