@@ -139,7 +139,11 @@ export class EngineClient {
   /** A PNG of an image that browsers can't show. @throws {AvisError} when it can't be read. */
   async preview(image: AskRequest['image'], maxSidePx: number): Promise<Uint8Array> {
     const { rpc } = this.session ?? this.start();
-    return (await rpc.request<'previewImage'>({ type: 'previewImage', image, maxSidePx })).png;
+    try {
+      return (await rpc.request<'previewImage'>({ type: 'previewImage', image, maxSidePx })).png;
+    } finally {
+      this.changed();
+    }
   }
 
   /** Ends the process (what was pending is rejected) and forgets earlier crashes. */
@@ -303,7 +307,8 @@ export class EngineClient {
   private changed(): void {
     clearTimeout(this.idleTimer);
     const minutes = this.options.idleMinutes();
-    if (minutes > 0 && this.askCount === 0 && this.currentState.status === 'ready') {
+    const isIdle = this.session && this.askCount === 0 && this.currentState.status !== 'loading';
+    if (minutes > 0 && isIdle) {
       this.idleTimer = setTimeout(() => void this.stop('The model was idle.'), minutes * 60_000);
       this.idleTimer.unref();
     }

@@ -203,6 +203,14 @@ describe('EngineClient', () => {
     assert.equal((await client.ask(model, request('two'))).question, 'two');
   });
 
+  it('shows an image without a model, and ends the idle process then', async () => {
+    idleMinutes = 0.05 / 60;
+    const png = await client.preview({ name: 'a.tiff', bytes: new Uint8Array([9]) }, 100);
+    assert.deepEqual([...png], [9]);
+    assert.equal(client.state.status, 'unloaded');
+    await until(() => client.processId === undefined);
+  });
+
   it('kills a process that doesn’t end when it is asked to', async () => {
     process.env.FAKE_ENGINE_DEAF = '1';
     client = create({ stopTimeoutMs: 50 });

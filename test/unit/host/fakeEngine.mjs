@@ -25,6 +25,10 @@ process.on('message', async ({ kind, id, request }) => {
     else send({ kind: 'reply', id, value: modelInfo(request) });
     return;
   }
+  if (request.type === 'previewImage') {
+    send({ kind: 'reply', id, value: { png: request.image.bytes } });
+    return;
+  }
   const { question, image } = request;
   switch (question) {
     case 'crash':
