@@ -33,6 +33,11 @@ export function formatFlops(flops: number): string {
   return `${scaled(flops, 1000, ['', 'k', 'M', 'G', 'T', 'P'])}FLOP`;
 }
 
+/** 21_400_000 → "21.4 M". */
+export function formatAmount(amount: number): string {
+  return scaled(amount, 1000, ['', 'k', 'M', 'G', 'T']).trim();
+}
+
 /** Binary multiples, as memory is counted: 1536 → "1.5 KiB". */
 export function formatBytes(bytes: number): string {
   return `${scaled(bytes, 1024, ['', 'Ki', 'Mi', 'Gi', 'Ti'])}B`;

@@ -180,6 +180,7 @@ export function createImageView(onOpacity: (opacity: number) => void) {
       const comparing = next.firstRun !== null;
       setText(caption, captionText(next));
       if (document.activeElement !== opacitySlider) opacitySlider.value = String(next.opacity);
+      opacitySlider.disabled = comparing;
       opacitySlider.style.setProperty('--share', `${next.opacity * 100}%`);
       show(legend.root, next.visual !== null && !comparing);
       if (next.visual)

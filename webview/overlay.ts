@@ -5,6 +5,7 @@ import type { Theme } from './theme';
 import {
   locateToken,
   type PlacedRegion,
+  type Rect,
   type StageLayout,
   tokenRect,
   toViewport,
@@ -54,6 +55,7 @@ export function drawStage(
       context.strokeRect(rect.x + 0.5, rect.y + 0.5, rect.width - 1, rect.height - 1);
     }
   }
+  if (layout.thumbnail) drawThumbnailLabel(context, layout.thumbnail, theme, view);
   if (overlayVisible) {
     for (const placed of layout.regions) {
       drawHeat(context, placed, input);
@@ -62,6 +64,20 @@ export function drawStage(
   }
   drawToken(context, input.hovered, theme, input, 1);
   drawToken(context, input.cursor, theme, input, input.cursorFocused ? 2 : 1);
+}
+
+function drawThumbnailLabel(
+  context: CanvasRenderingContext2D,
+  thumbnail: Rect,
+  theme: Theme,
+  view: View,
+): void {
+  const { x, y, width, height } = toViewport(view, thumbnail);
+  context.font = `11px ${theme.fontFamily}`;
+  context.fillStyle = theme.muted;
+  // Below a thumbnail that stands beside the image, beside one that stands below it.
+  if (thumbnail.x > 0) context.fillText('thumbnail', x, y + height + 13);
+  else context.fillText('thumbnail', x + width + 6, y + height - 3);
 }
 
 /** One texel a token, stretched over the region: the cost doesn't grow with the zoom. */

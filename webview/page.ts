@@ -11,6 +11,7 @@ import {
   type LiveRollout,
   type PanelModel,
   sameSettings,
+  selectLive,
   selectRun,
   shownLive,
   shownRecord,
@@ -87,6 +88,7 @@ export function createPage({ update, ask, post }: PageContext) {
   const compute = createComputeView(() => ask('vanilla'));
   const runs = createRunsView({
     select: (id) => update((before) => selectRun(before, id)),
+    selectLive: () => update(selectLive),
     compare: (id) => update((before) => toggleCompared(before, id)),
     export: (runId, to) => post({ type: 'exportConfig', runId, to }),
   });
@@ -141,13 +143,15 @@ export function createPage({ update, ask, post }: PageContext) {
       const bins = binsOf(modelInfo);
 
       const runCompute = record && computeFor(record, next.runs);
-      const keep = seen ? keepFor(seen.visual, settings.prune) : noTokens;
-      const leversMoved =
-        !running && record?.purpose === 'run' && !sameSettings(record.result.settings, settings);
+      // The levers differ from what is on show: then the mask and the figures are their preview.
+      const ran = running?.settings ?? result?.settings ?? null;
+      const leversMoved = ran !== null && !sameSettings(ran, settings);
+      const keepOfLevers = seen ? keepFor(seen.visual, settings.prune) : noTokens;
+      const keep = seen && !leversMoved ? seen.visual.keep : keepOfLevers;
       const questionChanged =
         !running && result !== null && result.question !== next.question.trim();
       const prediction =
-        leversMoved && result && runCompute
+        leversMoved && !running && result && runCompute
           ? predictionFor(result, runCompute, settings, keep, modelInfo)
           : null;
       const difficultyShown = running ? running.difficulty : (result?.difficulty ?? null);
@@ -175,7 +179,7 @@ export function createPage({ update, ask, post }: PageContext) {
         visual: visualShown,
         compute: running ? null : runCompute,
         elapsedMs: running || !result ? null : result.timing.total - result.timing.load,
-        changed: leversMoved || questionChanged,
+        changed: !running && (leversMoved || questionChanged),
       });
       const both = record && compared ? { first: record, second: compared } : null;
       const fatesOfBoth =
@@ -196,7 +200,7 @@ export function createPage({ update, ask, post }: PageContext) {
       tuning.render({
         settings,
         autoRun: next.autoRun,
-        kept: seen ? keep.length : null,
+        kept: seen ? keepOfLevers.length : null,
         total: seen?.visual.total ?? 0,
         rollouts: rolloutsFor(difficultyShown, settings.rollouts, bins),
         predictedSaving: predictedSaving(prediction),
@@ -227,7 +231,14 @@ export function createPage({ update, ask, post }: PageContext) {
         busy: live !== null,
         ofRun: running ? (record?.id ?? null) : null,
       });
-      runs.render({ runs: next.runs, live, shown: running ? null : record, compared });
+      runs.render({
+        runs: next.runs,
+        live:
+          live && `${live.id} ${live.purpose === 'vanilla' ? 'measuring vanilla…' : 'running…'}`,
+        liveShown: running !== null,
+        shown: record,
+        compared,
+      });
     },
   };
 }

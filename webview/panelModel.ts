@@ -255,13 +255,20 @@ export function selectRun(model: PanelModel, id: number): PanelModel {
   const run = model.runs.find((candidate) => candidate.id === id);
   if (!run) return model;
   const comparedRun = model.view.comparedRun === id ? null : model.view.comparedRun;
-  const isVanilla = run.purpose === 'vanilla';
   return {
     ...model,
     question: run.result.question,
-    settings: isVanilla ? model.settings : run.result.settings,
+    settings: run.result.settings,
     view: { ...model.view, selectedRun: id, comparedRun },
   };
+}
+
+/** Turns back to the run in progress. */
+export function selectLive(model: PanelModel): PanelModel {
+  const { live } = model;
+  if (!live) return model;
+  const view = { ...model.view, selectedRun: null, comparedRun: null };
+  return { ...model, question: live.question, settings: live.settings, view };
 }
 
 /** Puts a run beside the shown one, or takes it away again. */

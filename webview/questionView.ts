@@ -1,5 +1,6 @@
 /** The top of the panel: the question, Run and Stop, which model answers, how far a run has come. */
 import { element, freeId, setText, show } from './dom';
+import { formatAmount, formatMs } from './format';
 import { icon } from './icons';
 import type { LiveRun } from './panelModel';
 import type { ModelState } from '../src/shared/panelProtocol';
@@ -95,7 +96,7 @@ export function createQuestionView(actions: QuestionActions) {
   );
   let shownRecent: readonly string[] | null = null;
   let shownRunning: boolean | null = null;
-  let shownWarnings: readonly string[] | null = null;
+  let shownState: ModelState | null = null;
 
   return {
     root,
@@ -130,17 +131,37 @@ export function createQuestionView(actions: QuestionActions) {
       imageName.title = input.imageName;
       setText(status, statusText(modelState, live));
       setText(modelButton, modelText(modelState));
-      const warnings = modelState.status === 'ready' ? modelState.model.warnings : [];
-      if (shownWarnings !== warnings) {
-        shownWarnings = warnings;
-        show(modelNotes, warnings.length > 0);
-        modelNotes.replaceChildren(
-          element('summary', {}, warnings.length === 1 ? '1 note' : `${warnings.length} notes`),
-          element('ul', {}, ...warnings.map((text) => element('li', {}, text))),
-        );
+      if (shownState !== modelState) {
+        shownState = modelState;
+        renderModelNotes(modelNotes, modelState);
       }
     },
   };
+}
+
+/** What a person should know of the model, then what it is and where it runs. */
+function renderModelNotes(node: HTMLDetailsElement, state: ModelState): void {
+  show(node, state.status === 'ready');
+  if (state.status !== 'ready') return;
+  const { model } = state;
+  const { warnings, device } = model;
+  const notes = warnings.length === 1 ? '1 note' : `${warnings.length} notes`;
+  const graphs = Object.entries(model.dtypes).map(([graph, dtype]) => `${graph} ${dtype}`);
+  const facts = [
+    `${model.family}, ${formatAmount(model.parameters)} parameters`,
+    graphs.join(', '),
+    `Runs on ${device.device}, loaded in ${formatMs(model.loadMs)}.`,
+    ...device.rejected.map((other) => `Not on ${other.device}: ${other.reason}`),
+  ];
+  node.replaceChildren(
+    element('summary', {}, warnings.length === 0 ? 'Details' : notes),
+    element(
+      'div',
+      { class: 'model-card' },
+      ...warnings.map((text) => element('p', { class: 'note warning' }, icon('warning'), text)),
+      ...facts.filter(Boolean).map((text) => element('p', { class: 'quiet' }, text)),
+    ),
+  );
 }
 
 function modelText(state: ModelState): string {

@@ -3,7 +3,6 @@ import { createRunsChart } from './charts';
 import { element, section, setText, show, whenChanged } from './dom';
 import { formatCount, formatMs, formatScore } from './format';
 import { icon } from './icons';
-import type { LiveRun } from './panelModel';
 import { agreementOf } from './runFigures';
 import { computeWithVanilla } from '../src/avis/measuredVanilla';
 import type { RunRecord } from '../src/shared/panelProtocol';
@@ -11,13 +10,18 @@ import type { ComputeResult } from '../src/shared/types';
 
 export interface RunsInput {
   runs: readonly RunRecord[];
-  live: LiveRun | null;
+  /** The run in progress, in words. */
+  live: string | null;
+  /** It is the one on show; `shown` is the latest that has ended then. */
+  liveShown: boolean;
   shown: RunRecord | null;
   compared: RunRecord | null;
 }
 
 export interface RunsActions {
   select(id: number): void;
+  /** Turns back to the run in progress. */
+  selectLive(): void;
   compare(id: number): void;
   export(runId: number, to: 'file' | 'clipboard' | 'flags'): void;
 }
@@ -109,90 +113,89 @@ export function createRunsView(actions: RunsActions) {
   body.addEventListener('keydown', (event) => {
     const row = (event.target as HTMLElement).closest<HTMLElement>('tr[data-id]');
     if (!row || event.target !== row) return;
-    const id = Number(row.dataset['id']);
     const rows = [...body.querySelectorAll<HTMLElement>('tr[data-id]')];
     const at = rows.indexOf(row);
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: rows.length - 1 }[event.key];
     if (to !== undefined) rows[Math.min(Math.max(to, 0), rows.length - 1)]?.focus();
-    else if (event.key === 'Enter' || event.key === ' ') actions.select(id);
+    else if (event.key === 'Enter' || event.key === ' ') row.click();
     else if (event.key.toLowerCase() === 'c' && !event.ctrlKey && !event.metaKey) {
-      actions.compare(id);
+      actions.compare(Number(row.dataset['id']));
     } else return;
     event.preventDefault();
   });
 
-  const render = whenChanged(
-    ({ runs, live, shown, compared }: Omit<RunsInput, 'live'> & { live: string | null }) => {
-      show(content, runs.length > 0);
-      show(empty, runs.length === 0);
-      shownId = shown?.id ?? null;
-      if (runs.length === 0) return;
-      const focused = (document.activeElement as HTMLElement | null)?.closest<HTMLElement>(
-        'tr[data-id]',
-      )?.dataset['id'];
-      const inButton = document.activeElement instanceof HTMLButtonElement;
-      body.replaceChildren();
-      const questions = [...new Set(runs.map((run) => run.result.question))];
-      for (const question of questions) {
-        if (questions.length > 1) {
-          const cell = element('th', {
-            scope: 'colgroup',
-            colspan: columns.length + 2,
-            dir: 'auto',
-          });
-          setText(cell, question);
-          body.append(element('tr', { class: 'question-heading' }, cell));
-        }
-        for (const run of runs.filter((other) => other.result.question === question)) {
-          body.append(createRow(run, { runs, shown, compared }, actions));
-        }
+  const render = whenChanged((input: RunsInput) => {
+    const { runs, live, shown, compared } = input;
+    show(content, runs.length > 0);
+    show(empty, runs.length === 0);
+    shownId = shown?.id ?? null;
+    if (runs.length === 0) return;
+    const focused = (document.activeElement as HTMLElement | null)?.closest<HTMLElement>(
+      'tr[data-id]',
+    )?.dataset['id'];
+    const inButton = document.activeElement instanceof HTMLButtonElement;
+    body.replaceChildren();
+    const questions = [...new Set(runs.map((run) => run.result.question))];
+    for (const question of questions) {
+      if (questions.length > 1) {
+        const cell = element('th', {
+          scope: 'colgroup',
+          colspan: columns.length + 2,
+          dir: 'auto',
+        });
+        setText(cell, question);
+        body.append(element('tr', { class: 'question-heading' }, cell));
       }
-      if (live !== null) {
-        const cell = element('td', { colspan: columns.length + 1, class: 'running' }, live);
-        body.append(element('tr', { class: 'quiet' }, cell));
+      for (const run of runs.filter((other) => other.result.question === question)) {
+        body.append(createRow(run, input, actions));
       }
-      if (focused !== undefined) {
-        const row = body.querySelector<HTMLElement>(`tr[data-id="${CSS.escape(focused)}"]`);
-        (inButton ? row?.querySelector('button') : row)?.focus();
-      }
-      renderDifferences(differences, { runs, shown, compared });
-      const points = runs.map((run) => ({
-        id: run.id,
-        cost: 1 - computeWithVanilla(run, runs).saved,
-        agreement: agreementOf(run.result.vote, run.result.rollouts).share,
-        mark:
-          run.id === shown?.id
-            ? ('shown' as const)
-            : run.id === compared?.id
-              ? ('compared' as const)
-              : run.purpose === 'vanilla'
-                ? ('vanilla' as const)
-                : ('other' as const),
-      }));
-      const spoken = points.map(
-        ({ id, cost, agreement }) =>
-          `#${id}: cost ${Math.round(cost * 100)} % of vanilla, agreement ${Math.round(agreement * 100)} %.`,
-      );
-      chart.render(points, `Cost against agreement. ${spoken.join(' ')}`);
-      setText(exportTarget, shown ? `Configuration of #${shown.id}` : '');
-    },
+    }
+    if (live !== null) body.append(createLiveRow(live, input.liveShown, actions));
+    if (focused !== undefined) {
+      const row = body.querySelector<HTMLElement>(`tr[data-id="${CSS.escape(focused)}"]`);
+      (inButton ? row?.querySelector('button') : row)?.focus();
+    }
+    renderDifferences(differences, input);
+    const points = runs.map((run) => ({
+      id: run.id,
+      cost: 1 - computeWithVanilla(run, runs).saved,
+      agreement: agreementOf(run.result.vote, run.result.rollouts).share,
+      mark:
+        run.id === shown?.id
+          ? ('shown' as const)
+          : run.id === compared?.id
+            ? ('compared' as const)
+            : run.purpose === 'vanilla'
+              ? ('vanilla' as const)
+              : ('other' as const),
+    }));
+    const spoken = points.map(
+      ({ id, cost, agreement }) =>
+        `#${id}: cost ${Math.round(cost * 100)} % of vanilla, agreement ${Math.round(agreement * 100)} %.`,
+    );
+    chart.render(points, `Cost against agreement. ${spoken.join(' ')}`);
+    setText(exportTarget, shown ? `Configuration of #${shown.id}` : '');
+  });
+  return { root, render };
+}
+
+function createLiveRow(text: string, shown: boolean, actions: RunsActions): HTMLElement {
+  const row = element(
+    'tr',
+    { 'data-id': 'live', class: shown ? 'shown' : '', tabindex: shown ? 0 : -1 },
+    element('td', { colspan: columns.length + 2, class: 'running' }, text),
   );
-  return {
-    root,
-    render({ live, ...others }: RunsInput): void {
-      const purpose = live?.purpose === 'vanilla' ? 'measuring vanilla…' : 'running…';
-      render({ ...others, live: live && `${live.id} ${purpose}` });
-    },
-  };
+  row.addEventListener('click', () => actions.selectLive());
+  return row;
 }
 
 function createRow(
   run: RunRecord,
-  { runs, shown, compared }: Omit<RunsInput, 'live'>,
+  { runs, liveShown, shown, compared }: RunsInput,
   actions: RunsActions,
 ): HTMLElement {
   const texts = describeRun(run, computeWithVanilla(run, runs));
-  const isShown = run.id === shown?.id;
+  const isShown = !liveShown && run.id === shown?.id;
   const isCompared = run.id === compared?.id;
   const compareLabel = isCompared ? `Stop comparing #${run.id}` : `Compare #${run.id}`;
   const compareButton = element(
@@ -245,10 +248,7 @@ function createRow(
 }
 
 /** Both runs side by side; what differs is marked. */
-function renderDifferences(
-  node: HTMLElement,
-  { runs, shown, compared }: Omit<RunsInput, 'live'>,
-): void {
+function renderDifferences(node: HTMLElement, { runs, shown, compared }: RunsInput): void {
   show(node, shown !== null && compared !== null);
   node.replaceChildren();
   if (!shown || !compared) return;

@@ -6,6 +6,7 @@ import {
   comparedRecord,
   emptyModel,
   type PanelModel,
+  selectLive,
   selectRun,
   shownLive,
   shownRecord,
@@ -209,6 +210,17 @@ describe('selection', () => {
     const view = { selectedRun: 9, comparedRun: 2, overlayOpacity: 0.3 };
     const shown = after([subject({ runs: [record(2)], view })]);
     assert.deepEqual(shown.view, { selectedRun: null, comparedRun: 2, overlayOpacity: 0.3 });
+  });
+
+  it('turns back to the run in progress', () => {
+    const running = after([start(4, { settings: settingsWith({ seed: 1 }) })], model);
+    const looking = selectRun(running, 1);
+    assert.equal(shownLive(looking), null);
+    const back = selectLive(looking);
+    assert.equal(shownLive(back)?.id, 4);
+    assert.equal(back.settings?.seed, 1);
+    assert.equal(back.question, 'How many?');
+    assert.equal(selectLive(model), model);
   });
 
   it('gives way to a new run', () => {
