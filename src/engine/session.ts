@@ -11,6 +11,13 @@ export interface TensorSpec {
 env.logLevel = 'fatal'; // what goes wrong is thrown, and said once
 
 /**
+ * Threads that wait for work by spinning take the cores from the editor beside us, and from each other
+ * once the machine is busy: on two busy cores a prefill took
+ * five times as long with it.
+ */
+const spinningKey = 'session.intra_op.allow_spinning';
+
+/**
  * A graph whose inputs are checked by name, type and shape before each run, so that a mistake is named
  * after the tensor and not after a node deep in the graph.
  */
@@ -38,12 +45,16 @@ export class GraphSession {
     options: InferenceSession.SessionOptions,
     device = 'cpu',
   ): Promise<GraphSession> {
-    const quiet = { logSeverityLevel: 4 as const, ...options };
+    const settled = {
+      logSeverityLevel: 4 as const,
+      ...options,
+      extra: { [spinningKey]: '0', ...options.extra },
+    };
     try {
       const session =
         typeof source === 'string'
-          ? await InferenceSession.create(source, quiet)
-          : await InferenceSession.create(source, quiet);
+          ? await InferenceSession.create(source, settled)
+          : await InferenceSession.create(source, settled);
       return new GraphSession(session, label, device);
     } catch (error) {
       throw loadError(label, device, error);
