@@ -5,19 +5,28 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { runTests } from '@vscode/test-electron';
+import { downloadAndUnzipVSCode, runTests } from '@vscode/test-electron';
 import { root, testBedFolder } from './paths';
 import { runCommand } from './processes';
 import { compileSuite, followReport, prepareReport, prepareWorkspace } from './suite';
 
 await runCommand(process.execPath, ['esbuild.js'], { cwd: root });
+const vscodeExecutablePath = await downloadAndUnzipVSCode({ cachePath: testBedFolder }).catch(
+  (error: Error) => {
+    console.error(
+      `The desktop's VS Code cannot be downloaded: ${error.message}. ` +
+        '`npm run test:vscode` runs the same suite in the VS Code server from npm.',
+    );
+    process.exit(1);
+  },
+);
 const tests = await compileSuite();
 const workspace = await prepareWorkspace();
 const dataFolder = await mkdtemp(join(tmpdir(), 'avis-vscode-'));
 const reportFile = await prepareReport('electronSuite');
 try {
   const desktop = runTests({
-    cachePath: testBedFolder,
+    vscodeExecutablePath,
     extensionDevelopmentPath: root,
     extensionTestsPath: tests,
     extensionTestsEnv: { AVIS_TEST_REPORT: reportFile },
@@ -30,7 +39,7 @@ try {
       '--skip-welcome',
     ],
   });
-  const summary = followReport(reportFile, 300_000); // the first download takes its time
+  const summary = followReport(reportFile, 150_000);
   await Promise.race([desktop, summary]);
   const { passed, failed } = await summary;
   await desktop.catch(() => {}); // it ends with an error when a test failed, which the summary says

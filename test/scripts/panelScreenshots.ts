@@ -19,8 +19,11 @@ import {
   waitForRun,
 } from './workbench';
 
-const [workspace = samplesFolder, image = 'scene.png', question = 'How many circles are there?'] =
-  process.argv.slice(2);
+const [
+  workspace = samplesFolder,
+  image = '03-background.png',
+  question = 'How many diamonds do you see?',
+] = process.argv.slice(2);
 
 const serverFolder = await installVsCodeServer();
 const browser = await launchBrowser();
