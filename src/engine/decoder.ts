@@ -42,6 +42,13 @@ export class Decoder {
     private readonly rowGather: GraphSession | null,
   ) {
     for (const name of ['inputs_embeds', 'attention_mask']) this.requireInput(name);
+    const [ids] = embed.inputs.values();
+    if (ids?.type !== 'int64' && ids?.type !== 'int32') {
+      throw new AvisError(
+        'badModel',
+        `${embed.label} takes ${ids ? `${ids.name} (${ids.type})` : 'nothing'} where token ids are expected. It is another graph; get the checkpoint again.`,
+      );
+    }
     if (!graph.outputs.has('logits')) {
       throw new AvisError('badModel', `${graph.label} has no output named logits.`);
     }

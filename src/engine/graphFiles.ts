@@ -16,6 +16,9 @@ export interface GraphFile {
   bytes: number;
 }
 
+/** What protobuf can hold in one file. */
+const largestGraphBytes = 2 ** 31;
+
 /** Suffix of each variant, as the public exports name them. */
 const suffixes = {
   fp32: '',
@@ -91,6 +94,12 @@ export async function findGraphs(
     const file = fileName(name, dtype);
     const files = [file, ...present.filter((other) => other.startsWith(`${file}_data`)).sort()];
     const sizes = await Promise.all(files.map((each) => stat(join(onnxFolder, each))));
+    if (sizes[0]!.size >= largestGraphBytes) {
+      throw new AvisError(
+        'badModel',
+        `onnx/${file} has ${(sizes[0]!.size / 1e9).toFixed(1)} GB, and an ONNX file can't be larger than 2 GB. Export it with its weights in ${file}_data beside it.`,
+      );
+    }
     return {
       path: join(onnxFolder, file),
       files: files.map((each) => `onnx/${each}`),

@@ -6,7 +6,7 @@ import type { Family, PreparedImage } from './families/family';
 import { arrangeKeys, mergeKeys, type TappedGraph } from './keyTap';
 import type { Policy } from './policyFile';
 import { checkFinite, type GraphSession } from './session';
-import { floatValues } from './tensors';
+import { floatTensor, floatValues } from './tensors';
 
 /** Keys of the last vision block, [heads, tokens, headDim]: post-rotary, merged, in raster order. */
 export interface VisualKeys {
@@ -65,12 +65,17 @@ export class VisionEncoder {
     this.scoreSource = keySource ? 'visionKeys' : 'mergedEmbeddings';
   }
 
+  /** @throws {AvisError} 'badModel' when the graph doesn't take such an image. */
+  check(image: PreparedImage): void {
+    this.graph.check(this.feedsOf(image));
+  }
+
   /** @throws {AvisError} 'badModel' for NaN features or keys, or for a wrong number of them. */
   async encode(
     image: PreparedImage,
   ): Promise<{ visual: VisualFeatures; visionMs: number; kdvMs: number }> {
     const started = performance.now();
-    const outputs = await this.graph.run(image.feeds);
+    const outputs = await this.graph.run(this.feedsOf(image));
     this.runs++;
     const features = outputs['image_features'] ?? Object.values(outputs)[0]!;
     const values = floatValues(features);
@@ -94,6 +99,28 @@ export class VisionEncoder {
       visionMs: encoded - started,
       kdvMs: performance.now() - encoded,
     };
+  }
+
+  /**
+   * Exports differ in small things: the grid's name, fp16 pixels, and whether a mask is asked for, which
+   * is all ones for one image.
+   */
+  private feedsOf({ feeds }: PreparedImage): Record<string, Tensor> {
+    const { inputs } = this.graph;
+    const untaken = Object.keys(feeds).filter((name) => !inputs.has(name));
+    const unfed = [...inputs.keys()].filter((name) => !(name in feeds));
+    const renamed = untaken.length === 1 && unfed.length === 1;
+    const fitted: Record<string, Tensor> = {};
+    for (const [name, tensor] of Object.entries(feeds)) {
+      const taken = renamed && name === untaken[0] ? unfed[0]! : name;
+      const spec = inputs.get(taken);
+      if (!spec) continue;
+      fitted[taken] =
+        spec.type === 'float16' && tensor.type === 'float32'
+          ? floatTensor(spec, floatValues(tensor), [...tensor.dims])
+          : tensor;
+    }
+    return fitted;
   }
 }
 

@@ -82,14 +82,11 @@ describe('a broken checkpoint', () => {
   it('is refused with the vision encoder of another family', async () => {
     const path = 'onnx/vision_encoder.onnx';
     cpSync(join(otherCheckpoint, path), at(path));
-    const model = await load();
-    const pixels = { width: 60, height: 60, data: new Uint8Array(60 * 60 * 3) };
-    await rejects(model.vision.encode(model.family.prepareImage(pixels)), {
+    await rejects(load(), {
       code: 'badModel',
       message:
         /^Input pixel_values of onnx\/vision_encoder\.onnx should be float32 \[patches, 384\]/,
     });
-    await model.release();
   });
 
   it('is refused for an architecture without an adapter', async () => {
