@@ -125,10 +125,12 @@ export class EngineClient {
         killTimer.unref();
       };
       signal?.addEventListener('abort', watchCancel, { once: true });
-      return await session.rpc.request<'ask'>(
+      const result = await session.rpc.request<'ask'>(
         { type: 'ask', ...request },
         { signal, onProgress, onLateEnd: () => clearTimeout(killTimer) },
       );
+      this.options.log.info(describeRun(request.image.name, result));
+      return result;
     } finally {
       if (watchCancel && !signal?.aborted) signal?.removeEventListener('abort', watchCancel);
       this.askCount--;
@@ -314,6 +316,11 @@ export class EngineClient {
     }
     for (const listener of this.listeners) listener();
   }
+}
+
+function describeRun(name: string, { visual, rollouts, timing, model }: RunResult): string {
+  const ms = Math.round(timing.total);
+  return `${name}: ${visual.kept} of ${visual.total} visual tokens, ${rollouts.length} rollouts, ${ms} ms on ${model.device}`;
 }
 
 function isSameChoice(a: ModelChoice, b: ModelChoice): boolean {

@@ -9,7 +9,7 @@ import {
   listDtypes,
   planDownload,
 } from '../hub/downloadPlan';
-import { connectHub, readRepository, type Repository } from '../hub/hubConnection';
+import { connectHub, isAccessDenied, readRepository, type Repository } from '../hub/hubConnection';
 import { AvisError } from '../shared/errors';
 import { chooseFolder, useModel } from './modelPicker';
 import type { ModelStore } from './modelStore';
@@ -43,9 +43,8 @@ export async function getModel(
       `“${chosenId}” isn’t a Hugging Face id: write OWNER/NAME, as in HuggingFaceTB/SmolVLM-256M-Instruct.`,
     );
   }
-  const repository = await withProgress(`Looking up ${chosenId}`, (signal) =>
-    findRepository(context, chosenId, signal),
-  );
+  const repository = await lookUp(context, chosenId);
+  if (!repository) return undefined;
   const plan =
     dtype === undefined
       ? await chooseVariant(repository)
@@ -80,8 +79,8 @@ export async function downloadPlan(
   return folder;
 }
 
-/** Stores the access token for gated models; an empty one removes it. */
-export async function setHubToken(secrets: vscode.SecretStorage): Promise<void> {
+/** Stores the access token for gated models; an empty one removes it. False when dismissed. */
+export async function setHubToken(secrets: vscode.SecretStorage): Promise<boolean> {
   const token = await vscode.window.showInputBox({
     title: 'Hugging Face access token',
     prompt: 'Kept in the secret storage of VS Code. Leave empty to remove it.',
@@ -91,9 +90,26 @@ export async function setHubToken(secrets: vscode.SecretStorage): Promise<void> 
     validateInput: (value) =>
       value && !/^hf_\w+$/.test(value) ? 'A Hugging Face token starts with hf_.' : undefined,
   });
-  if (token === undefined) return;
+  if (token === undefined) return false;
   if (token) await secrets.store(tokenKey, token);
   else await secrets.delete(tokenKey);
+  return true;
+}
+
+/** Asks for a token where one could help. Undefined when that is dismissed. */
+async function lookUp(context: GetModelContext, id: string): Promise<Repository | undefined> {
+  const setToken = 'Set Token…';
+  for (;;) {
+    try {
+      return await withProgress(`Looking up ${id}`, (signal) =>
+        findRepository(context, id, signal),
+      );
+    } catch (error) {
+      if (!isAccessDenied(error)) throw error;
+      const choice = await vscode.window.showErrorMessage(error.message, setToken);
+      if (choice !== setToken || !(await setHubToken(context.secrets))) return undefined;
+    }
+  }
 }
 
 async function hubAccess({ secrets }: GetModelContext) {

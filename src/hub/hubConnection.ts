@@ -121,6 +121,12 @@ export function explainHubError(
   );
 }
 
+/** Whether an (other) access token could help. */
+export function isAccessDenied(error: unknown): error is AvisError {
+  const cause = error instanceof AvisError ? error.cause : undefined;
+  return cause instanceof HubApiError && (cause.statusCode === 401 || cause.statusCode === 403);
+}
+
 function licenseOf(info: { tags?: unknown; cardData?: unknown }): string | undefined {
   const card = info.cardData as { license?: string; license_name?: string } | undefined;
   if (card?.license && card.license !== 'other') return card.license;

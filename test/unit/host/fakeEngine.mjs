@@ -47,9 +47,20 @@ process.on('message', async ({ kind, id, request }) => {
       return;
     default:
       send({ kind: 'progress', id, progress: { type: 'askStage', stage: 'vision' } });
-      send({ kind: 'reply', id, value: { question, bytes: image.bytes, pid: process.pid } });
+      send({ kind: 'reply', id, value: runResult(question, image) });
   }
 });
+
+function runResult(question, image) {
+  return {
+    question,
+    bytes: image.bytes,
+    visual: { kept: 1, total: 2 },
+    rollouts: [],
+    timing: { total: 1 },
+    model: { device: 'cpu' },
+  };
+}
 
 function modelInfo({ folder, device }) {
   return {

@@ -16,7 +16,7 @@ import {
   type DownloadProgress,
 } from '../../../src/hub/downloadModel';
 import { type DownloadPlan, planDownload } from '../../../src/hub/downloadPlan';
-import { connectHub, readRepository } from '../../../src/hub/hubConnection';
+import { connectHub, isAccessDenied, readRepository } from '../../../src/hub/hubConnection';
 import { AvisError } from '../../../src/shared/errors';
 import { type HubFile, LoopbackHub, sendFile, sendJson } from './loopbackHub';
 
@@ -233,15 +233,19 @@ describe('downloadModel', () => {
   });
 
   it('says what a missing, an invalid and an unaccepted token need', async () => {
+    const denied = (pattern: RegExp) => (error: Error) => {
+      assert.match(error.message, pattern);
+      return isAccessDenied(error);
+    };
     hub.token = 'hf_secret';
-    await assert.rejects(plan(), /doesn’t exist.*or needs an access token.*Set Hugging Face Token/);
+    await assert.rejects(plan(), denied(/doesn’t exist.*or needs an access token.*Set Hugging/));
     accessToken = 'hf_wrong';
-    await assert.rejects(plan(), /doesn’t accept the access token/);
+    await assert.rejects(plan(), denied(/doesn’t accept the access token/));
     hub.faults.push((_request, response) => {
       sendJson(response, 403, { error: 'Gated' });
       return true;
     });
-    await assert.rejects(plan(), /accept its conditions at http:\/\/127.*owner\/tiny-vl/);
+    await assert.rejects(plan(), denied(/accept its conditions at http:\/\/127.*owner\/tiny-vl/));
   });
 
   it('names a model that doesn’t exist', async () => {
