@@ -44,8 +44,8 @@ class Stage:
 
 
 STAGES = [
-    Stage("symbolic", 1500, 6, 0.01, 3e-3, 0.8, 0.5),
-    Stage("vision", 1200, 1, 0.01, 2e-3, 0.6, 0.2),
+    Stage("symbolic", 1040, 6, 0.01, 3e-3, 0.8, 0.5),
+    Stage("vision", 830, 1, 0.01, 2e-3, 0.6, 0.2),
     Stage("joint", 3500, 5, 0.006, 1.5e-3, 0.5, 0.03),
 ]
 WARMUP_STEPS = 50
