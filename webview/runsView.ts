@@ -1,12 +1,11 @@
 /** Every run of this image: choose one to see it again, a second one to compare; export. */
 import { createRunsChart } from './charts';
 import { element, section, setText, show, whenChanged } from './dom';
-import { formatCount, formatMs, formatScore } from './format';
 import { icon } from './icons';
 import { agreementOf } from './runFigures';
+import { comparisonRows, describeRun, type RunRow } from './runRows';
 import { computeWithVanilla } from '../src/avis/measuredVanilla';
 import type { RunRecord } from '../src/shared/panelProtocol';
-import type { ComputeResult } from '../src/shared/types';
 
 export interface RunsInput {
   runs: readonly RunRecord[];
@@ -26,17 +25,6 @@ export interface RunsActions {
   export(runId: number, to: 'file' | 'clipboard' | 'flags'): void;
 }
 
-/** One row of the table: everything in it, as text. */
-export interface RunRow {
-  ratio: string;
-  kept: string;
-  k: string;
-  answer: string;
-  agreement: string;
-  cost: string;
-  time: string;
-}
-
 const columns: [key: keyof RunRow, title: string, explanation: string][] = [
   ['ratio', 'ρ', 'Share of visual tokens pruned'],
   ['kept', 'kept', 'Visual tokens kept'],
@@ -46,20 +34,6 @@ const columns: [key: keyof RunRow, title: string, explanation: string][] = [
   ['cost', 'cost', 'Operations over vanilla’s, without the vision encoder'],
   ['time', 'time', 'Without loading the model'],
 ];
-
-export function describeRun({ result }: RunRecord, compute: ComputeResult): RunRow {
-  const { visual, difficulty, vote, rollouts, timing } = result;
-  const { agreeing, finished } = agreementOf(vote, rollouts);
-  return {
-    ratio: formatScore(visual.pruneRatio),
-    kept: formatCount(visual.kept),
-    k: String(difficulty.k),
-    answer: vote.answer ?? 'none',
-    agreement: `${agreeing}/${finished}`,
-    cost: formatScore(1 - compute.saved),
-    time: formatMs(timing.total - timing.load),
-  };
-}
 
 export function createRunsView(actions: RunsActions) {
   const body = element('tbody');
@@ -279,23 +253,4 @@ function renderDifferences(node: HTMLElement, { runs, shown, compared }: RunsInp
       ...rows,
     ),
   );
-}
-
-/** Name and value of everything that two runs are compared in. */
-export function comparisonRows(run: RunRecord, compute: ComputeResult): [string, string][] {
-  const { settings, question } = run.result;
-  const { prune, rollouts } = settings;
-  const texts = describeRun(run, compute);
-  return [
-    ['question', question],
-    ['answer', texts.answer],
-    ['agreement', texts.agreement],
-    ['pruning', prune.mode === 'adaptive' ? `τ ${prune.tauDegrees}°` : `ρ ${prune.ratio}`],
-    ['tokens kept', texts.kept],
-    ['rollouts', `K ${texts.k}${rollouts.mode === 'fixed' ? ' fixed' : `, cap ${rollouts.cap}`}`],
-    ['sampling', `T ${settings.temperature} · p ${settings.topP} · seed ${settings.seed}`],
-    ['thinking', settings.thinking ? 'on' : 'off'],
-    ['cost', texts.cost],
-    ['time', texts.time],
-  ];
 }

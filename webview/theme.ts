@@ -16,10 +16,26 @@ export interface Theme {
   second: string;
   fontFamily: string;
   highContrast: boolean;
-  light: boolean;
 }
 
 export function readTheme(): Theme {
+  return forcedColors.matches ? { ...readVsCodeTheme(), ...systemColors } : readVsCodeTheme();
+}
+
+// Where the system forces its colours on the page, canvases must take the same ones.
+const forcedColors = matchMedia('(forced-colors: active)');
+const systemColors = {
+  background: 'Canvas',
+  foreground: 'CanvasText',
+  muted: 'CanvasText',
+  fill: 'CanvasText',
+  grid: 'GrayText',
+  border: 'CanvasText',
+  focus: 'Highlight',
+  highContrast: true,
+};
+
+function readVsCodeTheme(): Theme {
   const style = getComputedStyle(document.documentElement);
   const color = (name: string, fallback: string) => style.getPropertyValue(name).trim() || fallback;
   const body = document.body.classList;
@@ -41,7 +57,6 @@ export function readTheme(): Theme {
     second: color('--vscode-charts-orange', '#d18616'),
     fontFamily: color('--vscode-font-family', 'sans-serif'),
     highContrast,
-    light: body.contains('vscode-light') || body.contains('vscode-high-contrast-light'),
   };
 }
 
@@ -49,5 +64,6 @@ export function readTheme(): Theme {
 export function onThemeChange(callback: () => void): void {
   const observer = new MutationObserver(callback);
   observer.observe(document.documentElement, { attributeFilter: ['style', 'class'] });
+  forcedColors.addEventListener('change', callback);
   observer.observe(document.body, { attributeFilter: ['class', 'data-vscode-theme-kind'] });
 }

@@ -13,7 +13,7 @@ import {
   rankScores,
   reasoningOf,
 } from '../../../webview/runFigures';
-import { comparisonRows, describeRun } from '../../../webview/runsView';
+import { comparisonRows, describeRun } from '../../../webview/runRows';
 import { modelInfo, record, scores, settingsWith } from './fixtures';
 
 describe('figures of a run', () => {
