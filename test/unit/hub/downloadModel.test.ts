@@ -48,6 +48,13 @@ function checkpointFiles(): Map<string, HubFile> {
   ]);
 }
 
+function denied(pattern: RegExp) {
+  return (error: Error) => {
+    assert.match(error.message, pattern);
+    return isAccessDenied(error);
+  };
+}
+
 describe('downloadModel', () => {
   let hub: LoopbackHub;
   let folder: string;
@@ -233,10 +240,6 @@ describe('downloadModel', () => {
   });
 
   it('says what a missing, an invalid and an unaccepted token need', async () => {
-    const denied = (pattern: RegExp) => (error: Error) => {
-      assert.match(error.message, pattern);
-      return isAccessDenied(error);
-    };
     hub.token = 'hf_secret';
     await assert.rejects(plan(), denied(/doesn’t exist.*or needs an access token.*Set Hugging/));
     accessToken = 'hf_wrong';
