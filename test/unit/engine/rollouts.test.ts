@@ -1,10 +1,13 @@
 import { deepStrictEqual, notStrictEqual, ok, rejects, strictEqual } from 'node:assert/strict';
+import { join } from 'node:path';
 import { tallyVotes } from '../../../src/avis/vote';
-import type { Decoder, Prefill } from '../../../src/engine/decoder';
+import { Decoder, type Prefill } from '../../../src/engine/decoder';
 import { HostKvCache } from '../../../src/engine/kvCache';
 import type { Model } from '../../../src/engine/model';
 import { type RolloutJob, runRollouts } from '../../../src/engine/rollouts';
 import { randomStream } from '../../../src/engine/sampler';
+import { GraphSession } from '../../../src/engine/session';
+import { rowGatherGraph } from '../../../src/engine/smallGraphs';
 import type { TextCodec } from '../../../src/engine/textCodec';
 import type { RolloutResult } from '../../../src/shared/types';
 import { fusedCheckpoint, loadFixture, plainCheckpoint, temporaryFolder } from './models';
@@ -84,6 +87,21 @@ describe('rollouts', () => {
     });
   }
 
+  it('says the same when a graph picks the rows, as on a device', async () => {
+    const model = await loadFixture(plainCheckpoint, cacheFolder);
+    const graph = await openPlain('decoder_model_merged');
+    const embed = await openPlain('embed_tokens');
+    const gather = await GraphSession.create(rowGatherGraph(model.decoder.states), 'rows', {});
+    const decoder = new Decoder(graph, embed, gather);
+    const options = { endTokenIds: [2, 206], maxNewTokens: 40 };
+    const expected = await sampleTokens(model, await prefillPrompt(model.decoder), 7, options);
+    const prefill = await prefillPrompt(decoder);
+    for (let time = 0; time < 2; time++) {
+      deepStrictEqual(await sampleTokens({ ...model, decoder }, prefill, 7, options), expected);
+    }
+    for (const session of [model, graph, embed, gather]) await session.release();
+  });
+
   it('decodes in place as it does with copies, after rows have left', async () => {
     const model = await loadFixture(fusedCheckpoint, cacheFolder);
     const { decoder } = model;
@@ -115,6 +133,10 @@ describe('rollouts', () => {
     ok(saved > 50, `only ${saved} of 300 stopped early`);
   });
 });
+
+function openPlain(graph: string): Promise<GraphSession> {
+  return GraphSession.create(join(plainCheckpoint, 'onnx', `${graph}.onnx`), graph, {});
+}
 
 function answerOf(rollouts: RolloutResult[]): string | null {
   return tallyVotes(rollouts.map(({ answer }) => answer)).answer;
