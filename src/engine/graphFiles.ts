@@ -48,9 +48,9 @@ const preferences: Record<'cpu' | 'gpu', Record<'decoder' | 'vision', Dtype[]>> 
   },
 };
 
-/** Variants whose weights are coarse enough to distort the vision keys. */
-export function isCoarse(dtype: string): boolean {
-  return dtype === 'q4' || dtype === 'q4f16' || dtype === 'bnb4';
+/** Variants whose weights are quantized, which distorts the vision keys. */
+export function isQuantized(dtype: string): boolean {
+  return dtype !== 'fp32' && dtype !== 'fp16';
 }
 
 /**

@@ -8,7 +8,7 @@ import { sessionOptions, withDevice } from './device';
 import type { Family } from './families/family';
 import { createFamily } from './families/registry';
 import { hashFiles } from './fileHashes';
-import { findGraphs, type GraphFile, type GraphName, isCoarse } from './graphFiles';
+import { findGraphs, type GraphFile, type GraphName, isQuantized } from './graphFiles';
 import { type StateSpec, stateSpecs } from './kvCache';
 import { tapVisionKeys } from './keyTap';
 import { requireMemory } from './memory';
@@ -253,9 +253,9 @@ function warningsOf(
 ): string[] {
   const warnings: string[] = [];
   const { dtype } = graphs.vision_encoder;
-  if (isCoarse(dtype)) {
+  if (isQuantized(dtype)) {
     warnings.push(
-      `The vision encoder is ${dtype}: such coarse weights distort the keys, so the scores may be off. An fp32 or fp16 vision encoder is better.`,
+      `The vision encoder is ${dtype}: quantized weights distort the keys, so the scores may be off. An fp32 or fp16 vision encoder is better.`,
     );
   }
   if (noKeys !== null) {

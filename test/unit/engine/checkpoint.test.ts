@@ -159,7 +159,7 @@ describe('a broken checkpoint', () => {
   it('warns of coarse weights in the vision encoder', async () => {
     renameSync(at('onnx/vision_encoder.onnx'), at('onnx/vision_encoder_q4.onnx'));
     const model = await load();
-    match(model.info.warnings.join(' '), /The vision encoder is q4: such coarse weights distort/);
+    match(model.info.warnings.join(' '), /The vision encoder is q4: quantized weights distort/);
     await model.release();
   });
 
