@@ -13,6 +13,7 @@ import {
 import { element } from './dom';
 import { formatFlops } from './format';
 import { onThemeChange, readTheme, type Theme } from './theme';
+import type { VoteBar } from './votes';
 import type { StageFlops } from '../src/shared/types';
 
 Chart.register(
@@ -76,12 +77,6 @@ const tooltip = (theme: Theme) => ({
   padding: 6,
   boxPadding: 4,
 });
-
-export interface VoteBar {
-  label: string;
-  votes: number;
-  kind: 'majority' | 'other' | 'none';
-}
 
 export function createVoteChart() {
   return createChart<VoteBar[]>(

@@ -27,7 +27,7 @@ export function svgElement<Name extends keyof SVGElementTagNameMap>(
   return node;
 }
 
-export function setAttributes(node: Element, attributes: Attributes): void {
+function setAttributes(node: Element, attributes: Attributes): void {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === false) node.removeAttribute(name);
     else node.setAttribute(name, value === true ? '' : String(value));

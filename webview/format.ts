@@ -53,8 +53,3 @@ function scaled(value: number, base: number, prefixes: readonly string[]): strin
   const digits = rest >= 100 || Number.isInteger(rest) ? 0 : rest >= 10 ? 1 : 2;
   return `${rest.toFixed(digits)} ${prefixes[power]!}`;
 }
-
-/** "1 token", "3 tokens". */
-export function formatUnits(count: number, unit: string): string {
-  return `${formatCount(count)} ${unit}${count === 1 ? '' : 's'}`;
-}

@@ -1,6 +1,6 @@
 /** Puts the sections together and gives each what it shows of the model. */
 import { createAnswerView } from './answerView';
-import { createVoteChart, type VoteBar } from './charts';
+import { createVoteChart } from './charts';
 import { createComputeView, predictedSaving } from './computeView';
 import { createDifficultyView } from './difficultyView';
 import { element, remember, show, whenChanged } from './dom';
@@ -31,19 +31,12 @@ import {
 } from './runFigures';
 import { createRunsView } from './runsView';
 import { createTuningView } from './tuningView';
+import { endedOf, provisionalVote, rolloutRows, voteBars } from './votes';
 import { keepVisualTokens } from '../src/avis/kdv';
 import { computeWithVanilla, vanillaOf } from '../src/avis/measuredVanilla';
 import { defaultSettings } from '../src/avis/settings';
-import { tallyVotes } from '../src/avis/vote';
 import type { PanelMessage, RunPurpose, RunRecord } from '../src/shared/panelProtocol';
-import type {
-  AskSettings,
-  PruneSetting,
-  RolloutResult,
-  RunResult,
-  VisualResult,
-  VoteResult,
-} from '../src/shared/types';
+import type { AskSettings, PruneSetting, VisualResult, VoteResult } from '../src/shared/types';
 
 export interface PageContext {
   update(change: (model: PanelModel) => PanelModel): void;
@@ -252,39 +245,4 @@ const noTokens: readonly number[] = [];
 function runTitle(record: RunRecord | null): string {
   if (!record) return '';
   return record.purpose === 'vanilla' ? `Run #${record.id}, vanilla` : `Run #${record.id}`;
-}
-
-function rolloutRows(result: RunResult | null): LiveRollout[] {
-  return (result?.rollouts ?? []).map((rollout) => {
-    const { index, text, tokens } = rollout;
-    return { index, text, tokens, result: rollout };
-  });
-}
-
-function endedOf(rollouts: readonly LiveRollout[]): RolloutResult[] {
-  return rollouts.flatMap((rollout) => rollout.result ?? []);
-}
-
-/** The vote among the rollouts that have ended; null while none has. */
-function provisionalVote(rollouts: readonly LiveRollout[]): VoteResult | null {
-  const answers: (string | null)[] = [];
-  for (const { index, result } of rollouts) if (result) answers[index] = result.answer;
-  if (answers.length === 0) return null;
-  const vote = tallyVotes(Array.from(answers, (answer) => answer ?? null));
-  const ended = new Set(rollouts.filter(({ result }) => result).map(({ index }) => index));
-  return { ...vote, abstentions: vote.abstentions.filter((index) => ended.has(index)) };
-}
-
-/** A bar for each answer; rollouts that gave none apart from those stopped as no longer needed. */
-function voteBars({ counts, abstentions }: VoteResult, ended: readonly RolloutResult[]): VoteBar[] {
-  const bars: VoteBar[] = counts.map(({ answer, rollouts }, index) => ({
-    label: answer,
-    votes: rollouts.length,
-    kind: index === 0 ? 'majority' : 'other',
-  }));
-  const stopped = ended.filter((rollout) => rollout.stopped === 'earlyStop').length;
-  const silent = abstentions.length - stopped;
-  if (silent > 0) bars.push({ label: 'no answer', votes: silent, kind: 'none' });
-  if (stopped > 0) bars.push({ label: 'stopped early', votes: stopped, kind: 'none' });
-  return bars;
 }

@@ -14,6 +14,9 @@ import type { HostMessage, PanelMessage, RunPurpose } from '../src/shared/panelP
 const vscode = acquireVsCodeApi<SavedPanel>();
 const post = (message: PanelMessage) => vscode.postMessage(message);
 
+/** State of many runs is large: it is kept a moment after the last change, not at each. */
+const keepDelayMs = 500;
+
 let model: PanelModel = emptyModel;
 let saved = vscode.getState();
 let renderPending = false;
@@ -32,7 +35,7 @@ function update(change: (model: PanelModel) => PanelModel): void {
       page.render(model);
     });
   }
-  saveTimer ??= window.setTimeout(keep, 200);
+  saveTimer ??= window.setTimeout(keep, keepDelayMs);
 }
 
 function keep(): void {

@@ -59,7 +59,7 @@ export interface SavedPanel extends PanelState {
 }
 
 /** The draft, and whether to run on release, as the host last named them. */
-export interface HostDraft extends Draft {
+interface HostDraft extends Draft {
   autoRun: boolean;
 }
 
@@ -80,7 +80,7 @@ export interface PanelModel {
   view: PanelViewState;
 }
 
-export const initialView: PanelViewState = {
+const initialView: PanelViewState = {
   selectedRun: null,
   comparedRun: null,
   overlayOpacity: 0.6,

@@ -111,9 +111,7 @@ function createRow(index: number) {
     setText(answer, answerText(rollout));
     answer.classList.toggle('quiet', typeof rollout?.result?.answer !== 'string');
     setText(figures, figuresText(rollout));
-    const text = rollout ? reasoningOf(rollout.text) : '';
-    const written =
-      text || (rollout?.result ? 'No reasoning was written.' : 'Nothing decoded yet.');
+    const written = writtenBy(rollout);
     if (reasoning.textContent === written) return;
     const followsEnd =
       details.open && reasoning.scrollTop + reasoning.clientHeight >= reasoning.scrollHeight - 4;
@@ -121,6 +119,14 @@ function createRow(index: number) {
     if (followsEnd && !rollout?.result) reasoning.scrollTop = reasoning.scrollHeight;
   };
   return { root: element('li', {}, details), render };
+}
+
+/** The reasoning; all that was written where no answer could be found in it. */
+function writtenBy(rollout: LiveRollout | null): string {
+  if (!rollout?.result) return (rollout && reasoningOf(rollout.text)) || 'Nothing decoded yet.';
+  const { answer, text } = rollout.result;
+  if (answer === null) return text.trim() || 'Nothing was written.';
+  return reasoningOf(text) || 'No reasoning was written.';
 }
 
 function agreementOfRollout(rollout: LiveRollout | null, majority: string | null): Agreement {

@@ -40,7 +40,7 @@ const cursorKeys: Record<string, CursorMove> = {
 };
 const cursorKeysWithControl: Record<string, CursorMove> = { Home: 'first', End: 'last' };
 const lowestHeightPx = 160;
-const highestShareOfWindow = 0.52;
+const highestShareOfWindow = 0.46;
 
 export function createTokenStage(listener: StageListener) {
   const canvas = element('canvas');
