@@ -1,4 +1,4 @@
-import type { Tensor } from 'onnxruntime-node';
+import { Tensor } from 'onnxruntime-node';
 import { AvisError } from '../shared/errors';
 import { yieldToEvents } from './abort';
 import {
@@ -30,15 +30,17 @@ export interface Prefill {
 /** Runs embed_tokens and decoder_model_merged. */
 export class Decoder {
   readonly runs = { prefill: 0, decode: 0 };
-  readonly hiddenSize: number;
   private readonly specs: StateSpec[];
-  /** Set by `probeInPlace`. */
+  /** Set by `probe`. */
   private inPlace = false;
+  /** Where steps put their logits: with a vocabulary of 150,000 that is megabytes a step. */
+  private stepLogits = new Float32Array(0);
 
   /** @param rowGather for a cache that stays on the device; null keeps it in main memory. */
   constructor(
     private readonly graph: GraphSession,
     private readonly embed: GraphSession,
+    private readonly hiddenSize: number,
     private readonly rowGather: GraphSession | null,
   ) {
     for (const name of ['inputs_embeds', 'attention_mask']) this.requireInput(name);
@@ -53,7 +55,6 @@ export class Decoder {
       throw new AvisError('badModel', `${graph.label} has no output named logits.`);
     }
     this.specs = stateSpecs(graph);
-    this.hiddenSize = Number(graph.inputs.get('inputs_embeds')!.shape.at(-1));
   }
 
   get states(): readonly StateSpec[] {
@@ -121,17 +122,21 @@ export class Decoder {
 
   /** Rows that each continue the same prefill. */
   async startRows(prefill: Prefill, rows: number): Promise<RolloutRows> {
-    const cache = this.rowGather
-      ? await DeviceKvCache.create(this.specs, prefill.state, rows, this.rowGather)
-      : new HostKvCache(this.specs, prefill.state, rows, this.inPlace, cacheHeadroomTokens);
-    return new RolloutRows(this, cache, prefill.nextPosition);
+    const cache = await this.createCache(prefill.state, rows);
+    return new RolloutRows(this, cache, prefill);
   }
 
   /**
-   * One token for each row. @returns [rows, vocabulary]
+   * One token for each row.
+   * @returns [rows, vocabulary], valid until the next step
    * @internal for RolloutRows
    */
-  async step(tokenIds: readonly number[], position: number, cache: KvCache): Promise<Float32Array> {
+  async step(
+    tokenIds: readonly number[],
+    position: number,
+    cache: KvCache,
+    vocabulary: number,
+  ): Promise<Float32Array> {
     const rows = tokenIds.length;
     const axes = this.positionAxes;
     const feeds = this.feeds(
@@ -140,7 +145,7 @@ export class Decoder {
       cache.length + 1,
       Array.from({ length: axes }, () => new Int32Array(rows).fill(position)),
     );
-    const fetches: Record<string, Tensor | null> = { logits: null };
+    const fetches = { logits: this.logitsTensor(rows, vocabulary) };
     cache.bind(feeds, fetches);
     const outputs = await this.graph.run(feeds, fetches);
     cache.advance(outputs);
@@ -149,28 +154,50 @@ export class Decoder {
   }
 
   /**
-   * Finds out whether the graph appends to a cache that is larger than its content, by decoding one
-   * token both ways. GroupQueryAttention does on the CPU; concatenating graphs refuse or differ.
+   * Decodes a few tokens. On the CPU it finds out whether the graph appends to a cache that is larger
+   * than its content, by decoding both ways: GroupQueryAttention does, concatenating graphs refuse or
+   * differ.
+   * @throws {AvisError} when the graph doesn't run, or gives NaN.
    */
-  async probeInPlace(): Promise<void> {
+  async probe(): Promise<void> {
     const ids = [1, 2, 3];
     const positions = Array.from({ length: this.positionAxes }, () => Int32Array.of(0, 1, 2));
     const prefill = await this.prefill(await this.embedTokens(ids), positions, ids.length);
-    const decodeTwice = async (inPlace: boolean): Promise<Float32Array> => {
-      const cache = new HostKvCache(this.specs, prefill.state, 2, inPlace, 5);
-      await this.step([4, 5], 3, cache);
-      return Float32Array.from(await this.step([6, 7], 4, cache));
+    const decodeTwice = async (cache: KvCache): Promise<Float32Array> => {
+      const vocabulary = prefill.logits.length;
+      await this.step([4, 5], 3, cache, vocabulary);
+      const logits = Float32Array.from(await this.step([6, 7], 4, cache, vocabulary));
+      cache.dispose();
+      return logits;
     };
-    const expected = await decodeTwice(false);
-    const scale = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-    try {
-      const got = await decodeTwice(true);
-      this.inPlace = expected.every((value, i) => Math.abs(value - got[i]!) <= 1e-3 * scale);
-    } catch {
-      this.inPlace = false; // the graph's shapes don't allow it
+    const expected = await decodeTwice(await this.createCache(prefill.state, 2));
+    checkFinite(expected, 'logits', this.graph.label);
+    if (this.graph.device === 'cpu') {
+      const scale = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+      try {
+        const got = await decodeTwice(new HostKvCache(this.specs, prefill.state, 2, true, 5));
+        this.inPlace = expected.every((value, i) => Math.abs(value - got[i]!) <= 1e-3 * scale);
+      } catch {
+        this.inPlace = false; // the graph's shapes don't allow it
+      }
     }
+    for (const tensor of prefill.state.tensors) tensor.dispose();
     this.runs.prefill = 0;
     this.runs.decode = 0;
+  }
+
+  private async createCache(prompt: PromptState, rows: number): Promise<KvCache> {
+    return this.rowGather
+      ? DeviceKvCache.create(this.specs, prompt, rows, this.rowGather)
+      : new HostKvCache(this.specs, prompt, rows, this.inPlace, cacheHeadroomTokens);
+  }
+
+  /** null lets onnxruntime allocate. */
+  private logitsTensor(rows: number, vocabulary: number): Tensor | null {
+    if (this.rowGather || this.graph.outputs.get('logits')!.type !== 'float32') return null;
+    const size = rows * vocabulary;
+    if (this.stepLogits.length < size) this.stepLogits = new Float32Array(size);
+    return new Tensor('float32', this.stepLogits.subarray(0, size), [rows, 1, vocabulary]);
   }
 
   private get positionAxes(): number {
@@ -223,12 +250,16 @@ export class RolloutRows {
   constructor(
     private readonly decoder: Decoder,
     private readonly cache: KvCache,
-    private readonly firstPosition: number,
+    private readonly prefill: Prefill,
   ) {}
 
-  /** Feeds one token to each row. @returns the logits that follow, [rows, vocabulary] */
+  /**
+   * Feeds one token to each row.
+   * @returns the logits that follow, [rows, vocabulary], valid until the next step
+   */
   step(tokenIds: readonly number[]): Promise<Float32Array> {
-    return this.decoder.step(tokenIds, this.firstPosition + this.steps++, this.cache);
+    const { nextPosition, logits } = this.prefill;
+    return this.decoder.step(tokenIds, nextPosition + this.steps++, this.cache, logits.length);
   }
 
   /** Finished rows leave the batch. @param rows ascending */

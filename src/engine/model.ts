@@ -17,7 +17,7 @@ import { buildPrompt } from './prompt';
 import { GraphSession } from './session';
 import { rowGatherGraph } from './smallGraphs';
 import { elementBytes } from './tensors';
-import { type KeySource, readyKeys, tappedKeys, VisionEncoder } from './vision';
+import { readyKeys, tappedKeys, VisionEncoder } from './vision';
 
 export interface LoadOptions {
   /** Absolute path of the checkpoint folder. */
@@ -142,24 +142,18 @@ async function openSessions(
   };
   const labelOf = (name: GraphName) => graphs[name].files[0]!;
   try {
+    stage('Finding the vision keys');
+    const { path } = graphs.vision_encoder;
+    const tapped = await tapVisionKeys(path, cacheFolder, readyKeys.output);
+    const hasKeys = tapped !== null && 'graphPath' in tapped;
     stage('Loading the vision encoder');
-    let visionGraph = await openGraph(graphs.vision_encoder.path, labelOf('vision_encoder'), {});
-    let keySource: KeySource | null = readyKeys;
-    let noKeys: string | null = null;
-    if (!visionGraph.outputs.has(readyKeys.output)) {
-      stage('Finding the vision keys');
-      const tapped = await tapVisionKeys(graphs.vision_encoder.path, cacheFolder);
-      if ('reason' in tapped) {
-        keySource = null;
-        noKeys = tapped.reason;
-      } else {
-        keySource = tappedKeys(tapped, family);
-        await open.pop()!.release();
-        visionGraph = await openGraph(tapped.graphPath, labelOf('vision_encoder'), {
-          extra: { [externalDataFolderKey]: tapped.externalDataFolder },
-        });
-      }
-    }
+    const visionGraph = await openGraph(
+      hasKeys ? tapped.graphPath : path,
+      labelOf('vision_encoder'),
+      hasKeys ? { extra: { [externalDataFolderKey]: tapped.externalDataFolder } } : {},
+    );
+    const keySource = hasKeys ? tappedKeys(tapped, family) : tapped === null ? readyKeys : null;
+    const noKeys = tapped !== null && 'reason' in tapped ? tapped.reason : null;
     stage('Loading the token embeddings');
     const embed = await openGraph(graphs.embed_tokens.path, labelOf('embed_tokens'), {});
     stage('Loading the language model');
@@ -176,8 +170,13 @@ async function openSessions(
           preferredOutputLocation: 'gpu-buffer',
         })
       : null;
-    const decoder = new Decoder(decoderGraph, embed, rowGather);
-    if (device === 'cpu') await decoder.probeInPlace();
+    const decoder = new Decoder(decoderGraph, embed, family.cost.hiddenSize, rowGather);
+    await decoder.probe().catch((error: unknown) => {
+      if (device === 'cpu') throw error;
+      throw new AvisError('device', `${device} fails on this model: ${messageOf(error)}`, {
+        cause: error,
+      });
+    });
     const kvElementBytes = elementBytes(specs[0]?.type ?? 'float32');
     return {
       graphs,
@@ -269,6 +268,10 @@ function warningsOf(
     );
   }
   return warnings;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 async function releaseAll(sessions: GraphSession[]): Promise<void> {

@@ -92,7 +92,7 @@ describe('rollouts', () => {
     const graph = await openPlain('decoder_model_merged');
     const embed = await openPlain('embed_tokens');
     const gather = await GraphSession.create(rowGatherGraph(model.decoder.states), 'rows', {});
-    const decoder = new Decoder(graph, embed, gather);
+    const decoder = new Decoder(graph, embed, model.info.cost.hiddenSize, gather);
     const options = { endTokenIds: [2, 206], maxNewTokens: 40 };
     const expected = await sampleTokens(model, await prefillPrompt(model.decoder), 7, options);
     const prefill = await prefillPrompt(decoder);
@@ -108,11 +108,12 @@ describe('rollouts', () => {
     const prefill = await prefillPrompt(decoder);
     const decode = async (inPlace: boolean): Promise<Float32Array> => {
       const cache = new HostKvCache(decoder.states, prefill.state, 4, inPlace, 2);
-      await decoder.step([5, 6, 7, 8], 11, cache);
-      await decoder.step([9, 10, 11, 12], 12, cache);
+      const vocabulary = prefill.logits.length;
+      await decoder.step([5, 6, 7, 8], 11, cache, vocabulary);
+      await decoder.step([9, 10, 11, 12], 12, cache, vocabulary);
       await cache.keepRows([1, 3]);
-      await decoder.step([13, 14], 13, cache);
-      return Float32Array.from(await decoder.step([15, 16], 14, cache));
+      await decoder.step([13, 14], 13, cache, vocabulary);
+      return Float32Array.from(await decoder.step([15, 16], 14, cache, vocabulary));
     };
     ok(relativeError(await decode(true), await decode(false)) < 1e-5);
     await model.release();
