@@ -23,18 +23,21 @@ const oldestOpset = 12;
  * Adds the keys of the last attention of a vision graph (avis.md §1: after rotary embedding) to its
  * outputs. The user's file is never changed: the edited graph lies in `cacheFolder` under the hash of
  * its content, and takes weights that are kept outside the graph from where they are.
- * @returns the reason, as the end of a sentence, when there is no key to be found.
+ * @param readyOutput an output that makes this needless.
+ * @returns the reason, as the end of a sentence, when there is no key to be found; null when the graph
+ * has `readyOutput`.
  * @throws {AvisError} 'badModel' when the graph can't be read or the cache folder can't be written.
  */
 export async function tapVisionKeys(
   graphPath: string,
   cacheFolder: string,
-): Promise<TappedGraph | { reason: string }> {
-  const label = basename(graphPath);
+  readyOutput = 'visual_keys',
+): Promise<TappedGraph | { reason: string } | null> {
   const bytes = await readFile(graphPath).catch((cause: unknown) => {
     throw new AvisError('badModel', `${graphPath} can't be read.`, { cause });
   });
-  const graph = OnnxGraph.read(bytes, label);
+  const graph = OnnxGraph.read(bytes, `onnx/${basename(graphPath)}`);
+  if (graph.outputs.includes(readyOutput)) return null;
   const found = findLastKeys(graph);
   if ('reason' in found) return found;
   if (graph.opset < oldestOpset) return { reason: `its operator set ${graph.opset} is too old` };

@@ -29,6 +29,8 @@ export interface NewNode {
 /** The top-level graph of an ONNX file; nodes are in the file's (topological) order. */
 export class OnnxGraph {
   readonly nodes: readonly GraphNode[];
+  /** Names of the graph's outputs. */
+  readonly outputs: readonly string[];
   /** Version of ONNX's own operator set. */
   readonly opset: number;
   private readonly producers = new Map<string, GraphNode>();
@@ -36,6 +38,7 @@ export class OnnxGraph {
 
   private constructor(model: ModelProto) {
     this.nodes = (model.graph?.node ?? []).map(graphNode);
+    this.outputs = (model.graph?.output ?? []).map(({ name }) => name);
     this.opset = Number(model.opsetImport.find(({ domain }) => domain === '')?.version ?? 0);
     for (const node of this.nodes) {
       for (const output of node.outputs) this.producers.set(output, node);
