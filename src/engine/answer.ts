@@ -1,8 +1,6 @@
 import { createHash } from 'node:crypto';
-import { isAnswerSettled } from '../avis/betaStopping';
 import { computeCost, visionFlops } from '../avis/compute';
 import { keepVisualTokens } from '../avis/kdv';
-import { chooseRollouts, defaultBins } from '../avis/policy';
 import { tallyVotes } from '../avis/vote';
 import type { AskProgress } from '../shared/engineProtocol';
 import type {
@@ -16,6 +14,7 @@ import type {
 } from '../shared/types';
 import { yieldToEvents } from './abort';
 import { ByteCache } from './byteCache';
+import { chooseDifficulty, nextWave } from './difficulty';
 import type { Prefill } from './decoder';
 import type { ImageLayout } from './families/family';
 import { decodeImage } from './image';
@@ -25,8 +24,6 @@ import { buildPrompt, type Prompt, prunePrompt } from './prompt';
 import { type RolloutJob, runRollouts } from './rollouts';
 import { familiarityOf, type VisualFeatures } from './vision';
 
-/** Adaptive-Consistency's own choice (Aggarwal et al. 2023). */
-const betaConfidence = 0.95;
 const cachedVanillaAnswers = 256;
 
 export interface Query {
@@ -200,18 +197,7 @@ export class Answerer {
     }
     timing.predictor = performance.now() - started;
 
-    const { rollouts } = settings;
-    if (rollouts.mode === 'fixed') {
-      const { k } = rollouts;
-      return { source: 'fixed', solvability, wanted: k, k, cap: null };
-    }
-    const { cap } = rollouts;
-    if (solvability === null) {
-      const k = nextWave([], cap);
-      return { source: 'betaStopping', solvability, wanted: cap, k, cap };
-    }
-    const bins = checkpoint.policy?.settings.bins ?? defaultBins;
-    return { source: 'predictor', solvability, ...chooseRollouts(solvability, bins, cap), cap };
+    return chooseDifficulty(settings.rollouts, solvability, checkpoint.policy?.settings.bins);
   }
 
   private async prefill(
@@ -274,7 +260,10 @@ export class Answerer {
 
     let rollouts: RolloutResult[] = [];
     for (;;) {
-      const wave = nextWave(rollouts, most);
+      const wave = nextWave(
+        rollouts.map(({ answer }) => answer),
+        most,
+      );
       if (wave === 0) return rollouts;
       const count = rollouts.length + wave;
       if (rollouts.length > 0)
@@ -296,18 +285,6 @@ export class Answerer {
     const mean = lengths.reduce((sum, tokens) => sum + tokens, 0) / lengths.length;
     return { tokens: Math.round(mean), source: 'estimated' };
   }
-}
-
-/** The fewest further rollouts after which the Beta rule could hold; 0 when it does or `most` are done. */
-function nextWave(done: readonly RolloutResult[], most: number): number {
-  const { counts } = tallyVotes(done.map(({ answer }) => answer));
-  const votes = counts.map(({ rollouts }) => rollouts.length);
-  const [leader = 0, ...others] = votes;
-  const room = most - done.length;
-  for (let wave = 0; wave < room; wave++) {
-    if (isAnswerSettled([leader + wave, ...others], betaConfidence)) return wave;
-  }
-  return room;
 }
 
 function hashOfImage({ bytes }: Query['image']): string {

@@ -1,0 +1,45 @@
+import { isAnswerSettled } from '../avis/betaStopping';
+import { chooseRollouts, defaultBins } from '../avis/policy';
+import { tallyVotes } from '../avis/vote';
+import type { DifficultyResult, PolicyBin, RolloutSetting } from '../shared/types';
+
+/** Adaptive-Consistency's own choice (Aggarwal et al. 2023). */
+const betaConfidence = 0.95;
+
+/**
+ * How many rollouts to run: as many as asked for, as the policy has for p̂, or, without a predictor,
+ * waves of them until the Beta rule holds (`k` is then the first wave).
+ * @param solvability p̂; null where the checkpoint has no predictor
+ */
+export function chooseDifficulty(
+  rollouts: RolloutSetting,
+  solvability: number | null,
+  bins: PolicyBin[] = defaultBins,
+): DifficultyResult {
+  if (rollouts.mode === 'fixed') {
+    const { k } = rollouts;
+    return { source: 'fixed', solvability, wanted: k, k, cap: null };
+  }
+  const { cap } = rollouts;
+  if (solvability === null) {
+    return { source: 'betaStopping', solvability, wanted: cap, k: nextWave([], cap), cap };
+  }
+  return { source: 'predictor', solvability, ...chooseRollouts(solvability, bins, cap), cap };
+}
+
+/**
+ * The fewest further rollouts after which the Beta rule could hold: decoded as one batch, they still
+ * share the prefill, and none is started that the rule could do without.
+ * @param answers of the rollouts so far; null = abstained
+ * @param most rollouts in all
+ * @returns 0 when the rule holds or `most` are done
+ */
+export function nextWave(answers: readonly (string | null)[], most: number): number {
+  const { counts } = tallyVotes([...answers]);
+  const [leader = 0, ...others] = counts.map(({ rollouts }) => rollouts.length);
+  const room = most - answers.length;
+  for (let wave = 0; wave < room; wave++) {
+    if (isAnswerSettled([leader + wave, ...others], betaConfidence)) return wave;
+  }
+  return room;
+}
