@@ -151,7 +151,7 @@ function renderModelNotes(node: HTMLDetailsElement, state: ModelState): void {
     `${model.family}, ${formatAmount(model.parameters)} parameters`,
     graphs.join(', '),
     `Runs on ${device.device}, loaded in ${formatMs(model.loadMs)}.`,
-    ...device.rejected.map((other) => `Not on ${other.device}: ${other.reason}`),
+    ...device.rejected.map((other) => `${other.device}: ${other.reason}`),
   ];
   node.replaceChildren(
     element('summary', {}, warnings.length === 0 ? 'Details' : notes),
