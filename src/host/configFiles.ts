@@ -10,7 +10,7 @@ import type { Panel } from './panel';
 
 /**
  * The configuration of a run, and how that run is called in the reference's own flags.
- * @param runId the newest run where undefined
+ * @param runId the newest run where undefined, measured vanilla ones aside
  * @throws {AvisError} 'badInput' when there is no such run, or its model isn't the one chosen now.
  */
 export async function buildRunConfig(
@@ -18,9 +18,10 @@ export async function buildRunConfig(
   runId: number | undefined,
   engine: EngineClient,
   choice: ModelChoice,
-): Promise<{ config: AvisConfig; json: string; flags: string }> {
-  const run =
-    runId === undefined ? session.runs.at(-1) : session.runs.find(({ id }) => id === runId);
+): Promise<{ json: string; flags: string }> {
+  const run = session.runs.findLast(({ id, purpose }) =>
+    runId === undefined ? purpose === 'run' : id === runId,
+  );
   if (!run) {
     throw new AvisError(
       'badInput',
@@ -38,11 +39,7 @@ export async function buildRunConfig(
   const { buildConfig, toReferenceFlags } = await import('../avis/config');
   const compute = computeWithVanilla(run, session.runs);
   const config = buildConfig(model, { ...run.result, compute });
-  return {
-    config,
-    json: `${JSON.stringify(config, null, 2)}\n`,
-    flags: toReferenceFlags(config),
-  };
+  return { json: `${JSON.stringify(config, null, 2)}\n`, flags: toReferenceFlags(config) };
 }
 
 /** Asks where to save; undefined when dismissed. */

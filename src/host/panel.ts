@@ -27,6 +27,8 @@ export class Panel {
   private readonly subscriptions: vscode.Disposable[] = [];
   private ready = false;
   private disposed = false;
+  /** Of settings that were applied before the page was there. */
+  private heldNote: string | undefined;
   private postedModel: ModelState | undefined;
 
   constructor(
@@ -100,7 +102,8 @@ export class Panel {
   /** Takes settings from outside, such as an imported configuration; `note` is shown to the person. */
   applySettings(settings: AskSettings, note: string): void {
     this.session.settings = settings;
-    this.post({ type: 'applySettings', settings, autoRun: null, note });
+    if (this.ready) this.post({ type: 'applySettings', settings, autoRun: null, note });
+    else this.heldNote = note;
   }
 
   private receive(message: PanelMessage): void {
@@ -121,6 +124,9 @@ export class Panel {
       },
       this.restored?.view ?? null,
     );
+    if (this.heldNote === undefined) return;
+    this.applySettings(this.session.currentSettings, this.heldNote);
+    this.heldNote = undefined;
   }
 
   private async imageSource(): Promise<string> {

@@ -33,6 +33,12 @@ export const curatedModels: CuratedModel[] = [
     note: 'Any image size, many languages',
   },
   {
+    id: 'onnx-community/Qwen3-VL-2B-Instruct-ONNX',
+    parameters: '2.1 B',
+    license: 'Apache 2.0',
+    note: 'The newest Qwen of this size',
+  },
+  {
     id: 'onnx-community/Qwen2.5-VL-3B-Instruct-ONNX',
     parameters: '3.8 B',
     license: 'Qwen Research License',
