@@ -7,7 +7,7 @@ export interface LeverOptions {
   min: number;
   max: number;
   step: number;
-  unit?: string;
+  unit?: { symbol: string; name: string };
 }
 
 const keysStoppedMs = 300;
@@ -28,14 +28,14 @@ export function createLever(
   const box = element('input', {
     type: 'number',
     ...bounds,
-    'aria-label': unit ? `${label} in ${unit}` : label,
+    'aria-label': unit ? `${label} in ${unit.name}` : label,
   });
   const root = element(
     'div',
     { class: 'lever' },
     name,
     slider,
-    element('span', { class: 'lever-box' }, box, unit ? element('span', {}, '°') : null),
+    element('span', { class: 'lever-box' }, box, unit ? element('span', {}, unit.symbol) : null),
   );
   slider.addEventListener('input', () => onChange(slider.valueAsNumber, false));
   // Every key press ends with a change event; the lever is released once they stop.
@@ -65,7 +65,7 @@ export function createLever(
       if (document.activeElement !== box && box.value !== text) box.value = text;
       const share = max === min ? 0 : (value - min) / (max - min);
       slider.style.setProperty('--share', `${share * 100}%`);
-      if (unit) slider.setAttribute('aria-valuetext', `${text} ${unit}`);
+      if (unit) slider.setAttribute('aria-valuetext', `${text} ${unit.name}`);
     },
   };
 }

@@ -61,5 +61,6 @@ addEventListener('message', (event: MessageEvent<HostMessage>) => {
   if (restoring) saved = undefined;
   update((before) => applyHostMessage(before, event.data, restoring, Date.now()));
 });
-addEventListener('pagehide', keep);
+// Leaving the panel may hide it at once, and a hidden page is gone.
+for (const leaving of ['blur', 'pagehide']) addEventListener(leaving, keep);
 post({ type: 'ready' });

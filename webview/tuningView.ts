@@ -66,7 +66,7 @@ export function createTuningView(actions: TuningActions) {
       title: 'Tokens within this angle of the mean key are pruned',
       ...settingRanges.tauDegrees,
       step: 0.5,
-      unit: 'degrees',
+      unit: { symbol: '°', name: 'degrees' },
     },
     (tauDegrees, final) => change({ prune: { mode: 'adaptive', tauDegrees } }, final),
   );
