@@ -1,4 +1,4 @@
-"""Batches for training and measuring, made in one worker process.
+"""Batches for training and measuring, made in a worker process.
 
 Flow: scene seeds -> scenes bucketed by grid -> questions -> token ids -> (pixels) -> Batch.
 All pictures of a batch share one grid, so nothing is padded but the questions inside attention.
@@ -18,7 +18,7 @@ from training.tokenizer import DIRECT_SUFFIX, PREFIX_TEXT, THINK_SUFFIX, TURN_TE
 from training.world import rng_for, sample_scene, token_words
 
 DIRECT_SHARE = 0.15  # answers without reasoning
-TOKENS_PER_BATCH = 1100  # visual tokens; decides how many pictures of a grid make a batch
+TOKENS_PER_BATCH = 800  # visual tokens; decides how many pictures of a grid make a batch
 
 
 @dataclass
@@ -100,10 +100,11 @@ def make_batch(scenes, tokenizer, per_image, rng, draw, next_index):
 
 
 class Stream(IterableDataset):
-    """Endless batches of the training split from scene `start` on. `draw`: with pixels."""
+    """Endless batches of every `stride`-th scene of the training split from `start` on. `draw`: with
+    pixels."""
 
-    def __init__(self, start, per_image, draw):
-        self.start, self.per_image, self.draw = start, per_image, draw
+    def __init__(self, start, stride, per_image, draw):
+        self.start, self.stride, self.per_image, self.draw = start, stride, per_image, draw
 
     def __iter__(self):
         torch.set_num_threads(1)
@@ -111,7 +112,7 @@ class Stream(IterableDataset):
         tokenizer, buckets, index = load(), {}, self.start
         while True:
             generator = rng_for("train", index)
-            index += 1
+            index += self.stride
             scene = sample_scene(generator, "train", generator.random())
             bucket = buckets.setdefault((scene.height, scene.width), [])
             bucket.append((scene, generator))
@@ -121,8 +122,8 @@ class Stream(IterableDataset):
                 yield make_batch(bucket, tokenizer, self.per_image, random.Random(index), self.draw, index)
 
 
-def stream(start, per_image, draw):
-    dataset = Stream(start, per_image, draw)
+def stream(start, stride, per_image, draw):
+    dataset = Stream(start, stride, per_image, draw)
     return iter(DataLoader(dataset, batch_size=None, num_workers=1, prefetch_factor=8))
 
 

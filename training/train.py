@@ -11,6 +11,7 @@ To train longer, raise the steps of the last stage and run again.
 
 import json
 import math
+import multiprocessing
 import os
 import signal
 import time
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
@@ -28,6 +30,7 @@ from training.world import BAR_LABELS, COLOURS, SHAPES, SIGN_WORDS, THINGS
 
 RUN_DIR = Path(__file__).parent / ".cache" / "run"
 CHECKPOINT_DIR = Path(__file__).parent / "checkpoint"
+PROCESSES = 2
 SAVE_EVERY_S = 180
 LOG_EVERY = 20
 
@@ -255,16 +258,30 @@ def load_checkpoint(folder=CHECKPOINT_DIR):
     return model.eval().requires_grad_(False)
 
 
-def train():
-    torch.manual_seed(0)
-    torch.set_num_threads(2)
+def share(model, stopping):
+    """Averages the gradients over the processes in one exchange -> whether any was asked to stop."""
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in grads] + [torch.tensor([float(bool(stopping))])])
+    dist.all_reduce(flat)
+    flat /= PROCESSES
+    for g, part in zip(grads, flat[:-1].split([g.numel() for g in grads])):
+        g.copy_(part.view_as(g))
+    return flat[-1].item() > 0
+
+
+def train(rank, meeting):
+    """One of PROCESSES equal processes with a thread each, which beats one with several threads: they
+    meet once a step and not at every operation. meeting: a file that does not exist yet."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=PROCESSES)
     stopping = []
     signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     tokenizer = load()
+    torch.manual_seed(0)
     model = AvisModel(Config())
     ema, opt_states, state = restore(model)
     trainer = Trainer(model, tokenizer)
-    log = (RUN_DIR.parent / "log.jsonl").open("a", buffering=1)
+    log = (RUN_DIR.parent / "log.jsonl").open("a", buffering=1) if rank == 0 else None
     while state["stage"] < len(STAGES):
         stage = STAGES[state["stage"]]
         opts = optimizers(model, stage)
@@ -272,14 +289,15 @@ def train():
             for opt, saved in zip(opts, opt_states):
                 opt.load_state_dict(saved)
             opt_states = None
-        batches = stream(state["index"], stage.per_image, draw=stage.name != "symbolic")
-        torch.manual_seed(state["stage"] * 10**6 + state["step"])
+        batches = stream(state["index"] + rank, PROCESSES, stage.per_image, draw=stage.name != "symbolic")
+        torch.manual_seed((state["stage"] * 10**6 + state["step"]) * PROCESSES + rank)
         saved_at, mean, mark = time.time(), {}, time.time()
         while state["step"] < stage.steps:
             batch = next(batches)
             with torch.autocast("cpu", torch.bfloat16):
                 loss, parts = trainer.loss(batch, stage.name)
             loss.backward()
+            stop = share(model, stopping)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             factor = rate(stage, state["step"])
             for opt, lr in zip(opts, (stage.muon_lr, stage.adam_lr)):
@@ -290,11 +308,11 @@ def train():
                 values = model.state_dict()
                 torch._foreach_lerp_([ema[k] for k in ema], [values[k] for k in ema], 1 - EMA_DECAY)
             state["step"] += 1
-            state["images"] += batch.images
-            state["index"] = batch.next_index
+            state["images"] += batch.images * PROCESSES
+            state["index"] = batch.next_index - rank
             for name, value in parts.items():
                 mean.setdefault(name, []).append(value.item())
-            if state["step"] % LOG_EVERY == 0:
+            if log and state["step"] % LOG_EVERY == 0:
                 seconds, mark = time.time() - mark, time.time()
                 state["seconds"] += seconds
                 line = {"stage": stage.name, "step": state["step"], "images": state["images"]}
@@ -302,15 +320,28 @@ def train():
                 line |= {"lr": round(factor, 3), "s": round(seconds / LOG_EVERY, 3)}
                 print(json.dumps(line), file=log)
                 mean = {}
-            if stopping or time.time() - saved_at > SAVE_EVERY_S:
+            if rank == 0 and (stop or time.time() - saved_at > SAVE_EVERY_S):
                 save(model, ema, opts, state)
                 saved_at = time.time()
-            if stopping:
+            if stop:
                 return
         state |= {"stage": state["stage"] + 1, "step": 0}
-        opts = optimizers(model, STAGES[min(state["stage"], len(STAGES) - 1)])
-        save(model, ema, opts, state)
+        if rank == 0:
+            opts = optimizers(model, STAGES[min(state["stage"], len(STAGES) - 1)])
+            save(model, ema, opts, state)
+
+
+def main():
+    meeting = RUN_DIR / f"meeting-{os.getpid()}"
+    RUN_DIR.mkdir(parents=True, exist_ok=True)
+    others = [multiprocessing.Process(target=train, args=(rank, meeting)) for rank in range(1, PROCESSES)]
+    for other in others:
+        other.start()
+    train(0, meeting)
+    for other in others:
+        other.join()
+    meeting.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
-    train()
+    main()
