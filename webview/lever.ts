@@ -38,11 +38,12 @@ export function createLever(
     element('span', { class: 'lever-box' }, box, unit ? element('span', {}, unit.symbol) : null),
   );
   slider.addEventListener('input', () => onChange(slider.valueAsNumber, false));
-  // Every key press ends with a change event; the lever is released once they stop.
+  // Every key press ends with a change event; the lever is released once they stop, or it is left.
   let byKey = false;
   let keysStopped: number | undefined;
   const release = () => {
     window.clearTimeout(keysStopped);
+    keysStopped = undefined;
     onChange(slider.valueAsNumber, true);
   };
   slider.addEventListener('keydown', () => (byKey = true));
@@ -51,6 +52,9 @@ export function createLever(
     window.clearTimeout(keysStopped);
     if (byKey) keysStopped = window.setTimeout(release, keysStoppedMs);
     else release();
+  });
+  slider.addEventListener('blur', () => {
+    if (keysStopped !== undefined) release();
   });
   box.addEventListener('change', () => {
     const value = nearestValid(box.valueAsNumber, options, slider.valueAsNumber);
