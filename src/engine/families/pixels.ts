@@ -31,3 +31,11 @@ export function normalizationTable(preprocessor: ConfigReader): Float32Array[] {
     ),
   );
 }
+
+/** Python's round(). */
+export function roundHalfEven(x: number): number {
+  const floor = Math.floor(x);
+  const rest = x - floor;
+  if (rest !== 0.5) return Math.round(x);
+  return floor % 2 === 0 ? floor : floor + 1;
+}

@@ -8,7 +8,7 @@ import type { ConfigReader } from '../json';
 import { resample, type ResampleFilter } from '../resample';
 import { textCost, textParameters, visionParameters } from './costs';
 import type { Family, ImageLayout, KeyTokens, PreparedImage, PromptPositions } from './family';
-import { normalizationTable, resampleFilterOf } from './pixels';
+import { normalizationTable, resampleFilterOf, roundHalfEven } from './pixels';
 
 /**
  * Qwen2-VL, Qwen2.5-VL and Qwen3-VL (whose public exports leave DeepStack out): one grid of patches an
@@ -245,14 +245,6 @@ export function smartResize(
     ];
   }
   return [rows, columns];
-}
-
-/** Python's round(). */
-function roundHalfEven(x: number): number {
-  const floor = Math.floor(x);
-  const rest = x - floor;
-  if (rest !== 0.5) return Math.round(x);
-  return floor % 2 === 0 ? floor : floor + 1;
 }
 
 function visionCost(vision: ConfigReader, outputSize: number, modelType: string): VisionCostModel {

@@ -2,6 +2,7 @@ import { AvisError } from '../../shared/errors';
 import type { Checkpoint } from '../checkpoint';
 import type { Family, FamilyFactory } from './family';
 import { Idefics3 } from './idefics3';
+import { Lfm2Vl } from './lfm2vl';
 import { Qwen2Vl } from './qwen2vl';
 
 /** By `model_type` of config.json. */
@@ -11,6 +12,7 @@ const factories: Record<string, FamilyFactory> = {
   qwen3_vl: (checkpoint) => new Qwen2Vl(checkpoint),
   smolvlm: (checkpoint) => new Idefics3(checkpoint),
   idefics3: (checkpoint) => new Idefics3(checkpoint),
+  lfm2_vl: (checkpoint) => new Lfm2Vl(checkpoint),
 };
 
 /** @throws {AvisError} 'badModel' for an architecture that has no adapter. */

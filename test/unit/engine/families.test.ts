@@ -25,6 +25,8 @@ const checkpoints = [
   'smolvlm-tiny-fused',
   'idefics3-tiny',
   'idefics3-tiny-fused',
+  'lfm2_vl-tiny',
+  'lfm2_vl-tiny-fused',
 ];
 
 describe('parity with PyTorch', function () {
