@@ -100,7 +100,9 @@ function describeDifficulty({ difficulty }: RunResult): string {
     case 'predictor':
       return `${estimate}K = ${k}${wanted > k ? ` (${wanted} wanted, ${cap} allowed)` : ''}`;
     case 'betaStopping':
-      return `no predictor; the votes were clear after K = ${k} of at most ${cap}`;
+      return k < wanted
+        ? `no predictor; the vote was clear after K = ${k} of at most ${wanted}`
+        : `no predictor; K = ${k}, the most allowed`;
     default:
       return source satisfies never;
   }

@@ -9,7 +9,7 @@ export async function timeMs(run: () => unknown): Promise<number> {
 
 /**
  * Asks every contestant for its milliseconds in turn, `repetitions` times over, so that a busy machine
- * slows all of them alike. A first round warms up and is not counted.
+ * slows all of them alike. A first round warms up and is not counted. Rounds are told on standard error.
  * @returns each contestant's median
  */
 export async function interleave<Name extends string>(
@@ -19,6 +19,7 @@ export async function interleave<Name extends string>(
   const times = new Map<Name, number[]>();
   const names = Object.keys(contestants) as Name[];
   for (let repetition = -1; repetition < repetitions; repetition++) {
+    process.stderr.write(`${names[0]} …: round ${repetition + 1} of ${repetitions}\n`);
     for (const name of names) {
       const elapsedMs = await contestants[name]();
       if (repetition >= 0) times.set(name, [...(times.get(name) ?? []), elapsedMs]);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { formatHeatmap, formatReport } from '../../../src/cli/report';
+import type { DifficultyResult } from '../../../src/shared/types';
 import { sampleModel, sampleResult } from '../avis/sampleRun';
 
 const plain = { color: false, width: 80 };
@@ -46,6 +47,27 @@ describe('report', () => {
       'The vision encoder is quantized.',
     ]) {
       assert.ok(report.includes(part), `${part}\nis not in\n${report}`);
+    }
+  });
+
+  it('says how K came about', () => {
+    for (const [difficulty, description] of [
+      [{ source: 'fixed', solvability: null, wanted: 3, k: 3, cap: null }, 'K = 3 as asked'],
+      [
+        { source: 'betaStopping', solvability: null, wanted: 7, k: 4, cap: 7 },
+        'no predictor; the vote was clear after K = 4 of at most 7',
+      ],
+      [
+        { source: 'betaStopping', solvability: null, wanted: 7, k: 7, cap: 7 },
+        'no predictor; K = 7, the most allowed',
+      ],
+      [
+        { source: 'predictor', solvability: 0.9, wanted: 1, k: 1, cap: 7 },
+        'solvability 0.90, K = 1\n',
+      ],
+    ] as [DifficultyResult, string][]) {
+      const report = formatReport({ ...sampleResult, difficulty }, sampleModel, plain, timing);
+      assert.ok(report.includes(`Difficulty  ${description}`), report);
     }
   });
 
