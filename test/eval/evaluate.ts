@@ -15,7 +15,7 @@ import { parseArgs } from 'node:util';
 import { defaultSettings, vanillaSettings } from '../../src/avis/settings';
 import { Engine } from '../../src/engine/engine';
 import { AvisError } from '../../src/shared/errors';
-import type { AskSettings, ModelInfo } from '../../src/shared/types';
+import type { AskSettings, DeviceSetting, ModelInfo } from '../../src/shared/types';
 import { drawFigures } from './figures';
 import {
   armsFor,
@@ -45,16 +45,18 @@ const { values } = parseArgs({
 });
 const setFolder = resolve(values.set);
 const outFolder = resolve(values.out);
+/** Room for the prefills of one item; items don't come back. */
+const cacheBytes = 64e6;
 const controller = new AbortController();
 process.once('SIGINT', () => controller.abort());
 
-async function loadEngine(cacheBytes?: number): Promise<Engine> {
+async function loadEngine(cacheBytes: number): Promise<Engine> {
   return Engine.load({
     folder: resolve(values.model),
-    device: values.device as 'cpu',
+    device: values.device as DeviceSetting,
     dtype: 'auto',
     cacheFolder: join(tmpdir(), 'avis-eval'),
-    ...(cacheBytes !== undefined && { cacheBytes }),
+    cacheBytes,
   });
 }
 
@@ -145,7 +147,7 @@ async function main(): Promise<void> {
   const set = readItems(setFolder);
   const items = set.slice(0, Number(values.items));
   mkdirSync(outFolder, { recursive: true });
-  const engine = await loadEngine();
+  const engine = await loadEngine(cacheBytes);
   const identity = identityOf(engine.info, set);
   const file = new MeasurementFile(join(outFolder, `measurements-${identity}.jsonl`));
 
