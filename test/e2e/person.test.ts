@@ -113,6 +113,23 @@ describe('a person asks about an image', function () {
     assert.equal(await panel.locator('.badge:visible', { hasText: 'changed since' }).count(), 0);
   });
 
+  it('points at a token and reads where it is, its score, its rank and its fate', async () => {
+    await panel.locator('#image canvas').hover();
+    await panel
+      .locator('.readout', {
+        hasText: /row \d+ of \d+, column \d+ of \d+ · score .+ · rank \d+ of \d+ · (kept|pruned)/,
+      })
+      .waitFor();
+  });
+
+  it('compares two runs on the image', async () => {
+    const compare = panel.locator('#runs tr[data-id="1"]').getByRole('button');
+    await compare.click();
+    await panel.locator('.compare-key:visible', { hasText: 'both' }).waitFor();
+    await compare.click();
+    await panel.locator('.compare-key').waitFor({ state: 'hidden' });
+  });
+
   it('exports the configuration and finds the file with what was set', async () => {
     const { page } = workbench;
     const ratio = await panel.getByRole('slider', { name: 'ρ', exact: true }).inputValue();
@@ -182,7 +199,29 @@ describe('a person asks about an image', function () {
     await waitForRun(panel, 1);
   });
 
-  it('applies the exported file to another image’s panel', async () => {
+  it('asks the same question of several images at once', async () => {
+    const { page } = workbench;
+    const images = ['04-exists.png', '05-neighbour.png'];
+    const rowOf = (name: string) =>
+      page.locator('.explorer-folders-view .monaco-list-row', { hasText: name });
+    await rowOf(images[0]!).click();
+    await rowOf(images[1]!).click({ modifiers: ['ControlOrMeta'] });
+    await chooseInExplorer(page, images[1]!, askTitle);
+    await quickInput(page).fill('What do you see?');
+    await page.keyboard.press('Enter');
+    for (const name of images) await page.getByRole('tab', { name: `AVIS: ${name}` }).waitFor();
+    panel = await findWebview(page, `.image-name:text-is("${images[1]}")`);
+    await waitForRun(panel, 1);
+  });
+
+  it('comes back to an earlier panel and finds its runs', async () => {
+    const { page } = workbench;
+    await page.getByRole('tab', { name: `AVIS: ${image}` }).click();
+    panel = await findWebview(page, `.image-name:text-is("${image}")`);
+    await panel.locator(runRows).nth(3).waitFor();
+  });
+
+  it('applies an exported file to the open panels', async () => {
     const { page } = workbench;
     await chooseInExplorer(page, exported, 'Apply AVIS Configuration');
     await panel.getByText(`Settings of ${exported} applied.`).waitFor();

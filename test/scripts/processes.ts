@@ -1,18 +1,29 @@
 /** Child processes that never outlive the script that started them. */
 import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process';
 
-const running = new Set<ChildProcess>();
+type EndSignal = 'SIGTERM' | 'SIGKILL';
 
-/** Starts a process as the head of its own group, so that its own children end with it. */
-export function startProcess(command: string, args: string[], options: SpawnOptions): ChildProcess {
+const running = new Map<ChildProcess, EndSignal>();
+
+/**
+ * Starts a process as the head of its own group, so that its own children end with it.
+ * @param endSignal SIGTERM for one that itself starts groups and ends them when it is told to.
+ */
+export function startProcess(
+  command: string,
+  args: string[],
+  options: SpawnOptions,
+  endSignal: EndSignal = 'SIGKILL',
+): ChildProcess {
   const child = spawn(command, args, { ...options, detached: process.platform !== 'win32' });
-  running.add(child);
+  running.set(child, endSignal);
   child.once('error', () => running.delete(child));
   return child;
 }
 
-/** Kills a process and everything that it started. */
+/** Ends a process and everything that it started. */
 export function killProcess(child: ChildProcess): void {
+  const endSignal = running.get(child);
   running.delete(child);
   if (child.pid === undefined) return;
   if (process.platform === 'win32') {
@@ -20,7 +31,7 @@ export function killProcess(child: ChildProcess): void {
     return;
   }
   try {
-    process.kill(-child.pid, 'SIGKILL');
+    process.kill(-child.pid, endSignal);
   } catch {
     // The group is gone already.
   }
@@ -46,7 +57,7 @@ export async function runCommand(
 }
 
 process.on('exit', () => {
-  for (const child of running) killProcess(child);
+  for (const child of running.keys()) killProcess(child);
 });
 for (const [signal, code] of [
   ['SIGINT', 130],

@@ -58,13 +58,14 @@ export async function openWorkbench(
     permissions: ['clipboard-read', 'clipboard-write'],
   });
   const page = await context.newPage();
+  page.setDefaultTimeout(60_000);
   const lines: string[] = [];
   page.on('console', (message) => lines.push(message.text()));
   page.on('pageerror', (error) => lines.push(`page error: ${error.message}`));
   await page.goto(workbenchUrl(server, { workspace, extensions, ...(tests && { tests }) }));
   const workbench = { page, console: () => lines.join('\n') };
   await Promise.race([
-    page.locator('.monaco-workbench .explorer-folders-view').first().waitFor({ timeout: 60_000 }),
+    page.locator('.monaco-workbench .explorer-folders-view').first().waitFor(),
     server.ended,
   ]).catch((error: unknown) => fail(workbench, 'workbenchOpens', error));
   return workbench;
@@ -101,22 +102,22 @@ async function openMenu(page: Page, file: string): Promise<void> {
     .locator('.explorer-folders-view .monaco-list-row')
     .filter({ has: page.getByText(file, { exact: true }) })
     .first();
-  await row.waitFor({ timeout: 30_000 });
+  await row.waitFor();
   await row.click({ button: 'right' });
-  await page.locator('.monaco-menu .action-item').first().waitFor({ timeout: 15_000 });
+  await page.locator('.monaco-menu .action-item').first().waitFor();
 }
 
 /** Runs a command by its title from the palette. */
 export async function runCommandByTitle(page: Page, title: string): Promise<void> {
   await page.keyboard.press('F1');
   const input = quickInput(page);
-  await input.waitFor({ timeout: 15_000 });
+  await input.waitFor();
   await input.fill(`>${title}`);
   await page
     .locator('.quick-input-list .monaco-list-row')
     .filter({ hasText: title })
     .first()
-    .click({ timeout: 15_000 });
+    .click();
 }
 
 export function quickInput(page: Page): Locator {
@@ -124,7 +125,7 @@ export function quickInput(page: Page): Locator {
 }
 
 /** @returns the inner frame of the webview that shows `selector`, once it is there. */
-export async function findWebview(page: Page, selector: string, limitMs = 30_000): Promise<Frame> {
+export async function findWebview(page: Page, selector: string, limitMs = 60_000): Promise<Frame> {
   const until = Date.now() + limitMs;
   while (Date.now() < until) {
     for (const frame of page.frames()) {
@@ -164,7 +165,7 @@ export async function fail(workbench: Workbench, step: string, error: unknown): 
 export async function askInExplorer(page: Page, image: string, question: string): Promise<Frame> {
   await chooseInExplorer(page, image, askTitle);
   const input = quickInput(page);
-  await input.waitFor({ timeout: 15_000 });
+  await input.waitFor();
   await input.fill(question);
   await page.keyboard.press('Enter');
   return findWebview(page, '#root > *');

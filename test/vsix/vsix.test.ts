@@ -25,8 +25,7 @@ import {
   type Workbench,
 } from '../scripts/workbench';
 
-describe('the VSIX', function () {
-  this.timeout(180_000);
+describe('the VSIX', () => {
   let dataFolder: string;
   let workspace: string;
   let installed: string;
