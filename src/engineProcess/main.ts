@@ -79,6 +79,8 @@ function crash(error: unknown): void {
   }
 }
 
+// Gone before we were ready: then no 'disconnect' comes any more.
+if (!process.connected) process.exit(0);
 process.on('disconnect', () => process.exit(0));
 process.on('uncaughtException', crash);
 process.on('unhandledRejection', crash);

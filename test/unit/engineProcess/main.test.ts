@@ -150,8 +150,7 @@ describe('engine process', () => {
     ok(isAlive(pid));
     parent.kill('SIGKILL');
     await once(parent, 'exit');
-    for (let i = 0; i < 100 && isAlive(pid); i++) await delay(50);
-    ok(!isAlive(pid), 'the engine process is still there');
+    while (isAlive(pid)) await delay(50);
   });
 
   it('says why it ends on an error that nobody caught', async () => {
