@@ -61,6 +61,11 @@ export class Decoder {
     return this.specs;
   }
 
+  /** Without them the graph numbers the tokens that it sees, pruned or not. */
+  get takesPositions(): boolean {
+    return this.graph.inputs.has('position_ids');
+  }
+
   /** Whether the cache is appended to in place. */
   get appendsInPlace(): boolean {
     return this.inPlace;

@@ -2,11 +2,14 @@ import type { GraphNode, NewNode, OnnxGraph } from './onnxGraph';
 
 /**
  * How the tapped tensor holds the keys.
- * `axes`: counted from the end; what is left over is batch and heads, in this order.
- * `byRank`: [batch, heads, tokens, headDim], or [batch, tokens, heads · headDim] when it has three axes.
+ * `axes`: counted from the end; what is left over is batch and heads, in this order, or heads alone
+ * where all sequences are joined into one along the tokens.
+ * `byRank`: [batch, heads, tokens, headDim], [batch, tokens, heads · headDim] or
+ * [tokens, heads · headDim], by the number of axes.
  */
 export type KeyLayout =
-  { kind: 'axes'; tokens: number; headDim: number } | { kind: 'byRank'; heads: number };
+  | { kind: 'axes'; tokens: number; headDim: number; joined?: boolean }
+  | { kind: 'byRank'; heads: number };
 
 /** The keys of one attention: a tensor of the graph, after some more nodes where it isn't one yet. */
 export interface FoundKeys {
@@ -175,15 +178,17 @@ const fusedAttentions: Record<string, (node: GraphNode) => KeySearch> = {
   },
   'com.microsoft:Attention': packedAttentionKeys,
   'com.microsoft:QAttention': () => ({ reason: 'its QAttention keeps the keys inside' }),
-  'com.microsoft:PackedMultiHeadAttention': () => ({
-    reason: 'its PackedMultiHeadAttention takes keys without padding',
-  }),
+  'com.microsoft:PackedMultiHeadAttention': multiHeadAttentionKeys,
 };
 
-/** com.microsoft.MultiHeadAttention: query, key, value, bias, …; packed QKV [B,S,H,3,D], packed KV [B,S,H,2,D]. */
+/**
+ * com.microsoft.MultiHeadAttention: query, key, value, bias, …; packed QKV [B,S,H,3,D], packed KV
+ * [B,S,H,2,D]. PackedMultiHeadAttention has tokens [T] in place of [B,S].
+ */
 function multiHeadAttentionKeys(node: GraphNode): KeySearch {
   const [query, key, value, bias] = node.inputs;
-  if (node.inputs[6]) return { reason: 'its MultiHeadAttention has past keys' };
+  const joined = node.opType === 'PackedMultiHeadAttention';
+  if (!joined && node.inputs[6]) return { reason: 'its MultiHeadAttention has past keys' };
   if (!key || !value) {
     const picked = `${prefix}/key`;
     return {
@@ -194,7 +199,7 @@ function multiHeadAttentionKeys(node: GraphNode): KeySearch {
         constant('part_axis', [-2]),
         add('Squeeze', [`${prefix}/parts`, `${prefix}/part_axis`], 'key'),
       ],
-      layout: { kind: 'axes', tokens: -3, headDim: -1 },
+      layout: { kind: 'axes', tokens: -3, headDim: -1, joined },
     };
   }
   const layout: KeyLayout = { kind: 'byRank', heads: node.int('num_heads') ?? 0 };

@@ -97,22 +97,24 @@ export interface KeyTensor {
 
 /**
  * Brings the tapped output into one order.
- * @param batch how many sequences (images or tiles) went through the graph.
+ * @param sequences how many (images or tiles) went through the graph side by side; some graphs join them.
  * @throws {AvisError} 'badModel' when the shape doesn't fit the layout.
  */
 export function arrangeKeys(
   values: Float32Array,
   dims: readonly number[],
   layout: KeyLayout,
-  batch: number,
+  sequences: number,
 ): KeyTensor {
   const rank = dims.length;
-  const flat = layout.kind === 'byRank' && rank === 3;
+  const joined = layout.kind === 'axes' ? layout.joined : rank === 2;
+  const batch = joined ? 1 : sequences;
+  const flat = layout.kind === 'byRank' && rank < 4;
   const [tokensAxis, headDimAxis] =
     layout.kind === 'axes' ? [rank + layout.tokens, rank + layout.headDim] : [rank - 2, rank - 1];
   const tokens = dims[tokensAxis] ?? 0;
   const heads = flat ? layout.heads : values.length / (batch * tokens * (dims[headDimAxis] ?? 0));
-  const headDim = flat ? (dims[2] ?? 0) / heads : (dims[headDimAxis] ?? 0);
+  const headDim = (dims[headDimAxis] ?? 0) / (flat ? heads : 1);
   const sizes = [batch, heads, tokens, headDim];
   if (
     !sizes.every((size) => Number.isInteger(size) && size > 0) ||

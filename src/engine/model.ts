@@ -100,7 +100,7 @@ export async function loadModel(
         dtypes,
         fileHashes,
         scoreSource: vision.scoreSource,
-        warnings: warningsOf(noKeys, graphs, predictor !== null),
+        warnings: warningsOf(noKeys, graphs, decoder, predictor !== null),
         policy: checkpoint.policy?.settings ?? null,
         hasPredictor: predictor !== null,
         cost,
@@ -248,6 +248,7 @@ function checkDecoder(
 function warningsOf(
   noKeys: string | null,
   graphs: Record<GraphName, GraphFile>,
+  decoder: Decoder,
   hasPredictor: boolean,
 ): string[] {
   const warnings: string[] = [];
@@ -260,6 +261,11 @@ function warningsOf(
   if (noKeys !== null) {
     warnings.push(
       `No vision keys were found: ${noKeys}. Tokens are scored by KeyDiff on the merged embeddings instead of KDV.`,
+    );
+  }
+  if (!decoder.takesPositions) {
+    warnings.push(
+      'The language model takes no position_ids: after pruning, the kept visual tokens move together instead of keeping their places, which costs accuracy.',
     );
   }
   if (!hasPredictor) {
