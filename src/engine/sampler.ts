@@ -1,5 +1,8 @@
 import { AvisError } from '../shared/errors';
 
+/** A vocabulary of such tokens weighs less than the step of a 32-bit draw. */
+const negligibleExponent = -37;
+
 /** Chooses the next token of one rollout. */
 export type Sampler = (logits: Float32Array) => number;
 
@@ -36,7 +39,8 @@ export function nucleusSampler(options: {
     for (let i = 0; i < logits.length; i++) if (logits[i]! > largest) largest = logits[i]!;
     let total = 0;
     for (let i = 0; i < logits.length; i++) {
-      total += weights[i] = Math.exp((logits[i]! - largest) / temperature);
+      const exponent = (logits[i]! - largest) / temperature;
+      total += weights[i] = exponent < negligibleExponent ? 0 : Math.exp(exponent);
     }
     requireNumber(total);
 
@@ -50,7 +54,10 @@ export function nucleusSampler(options: {
   };
 }
 
-/** The nucleus, most likely first, and its weight. */
+/**
+ * The nucleus and its weight. In the order of the ids, so that two tokens whose logits are nearly equal
+ * don't trade places by the last bit of a device's arithmetic.
+ */
 function nucleusOf(
   weights: Float64Array,
   total: number,
@@ -60,14 +67,20 @@ function nucleusOf(
   // leaves a few to sort out of a vocabulary of 150,000.
   const floor = ((1 - topP) * total) / weights.length;
   const ids: number[] = [];
-  for (let i = 0; i < weights.length; i++) if (weights[i]! >= floor) ids.push(i);
+  for (let i = 0; i < weights.length; i++) if (weights[i]! > floor) ids.push(i);
   if (topP >= 1) return { ids, mass: total };
-  ids.sort((a, b) => weights[b]! - weights[a]! || a - b);
+
+  const ascending = Float64Array.from(ids, (id) => weights[id]!).sort();
   let mass = 0;
-  let count = 0;
-  while (count < ids.length && (count === 0 || mass < topP * total))
-    mass += weights[ids[count++]!]!;
-  return { ids: ids.slice(0, count), mass };
+  let first = ascending.length;
+  while (first > 0 && mass < topP * total) mass += ascending[--first]!;
+  const least = ascending[first]!;
+  let equalLeft = 0;
+  for (let i = first; ascending[i] === least; i++) equalLeft++;
+  const nucleus = ids.filter(
+    (id) => weights[id]! > least || (weights[id] === least && equalLeft-- > 0),
+  );
+  return { ids: nucleus, mass };
 }
 
 /** Divides the positive and multiplies the negative logits of tokens already seen, in place. */
