@@ -1,0 +1,70 @@
+import { deepStrictEqual, rejects, strictEqual } from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { paperPrompt, readPolicy } from '../../../src/engine/policyFile';
+import { temporaryFolder } from './models';
+
+const bins = [
+  { upTo: 0.5, k: 5 },
+  { upTo: 1, k: 1 },
+];
+
+describe('policy of a checkpoint', () => {
+  const folder = temporaryFolder();
+  const write = (policy: object) => {
+    mkdirSync(join(folder, 'avis'), { recursive: true });
+    writeFileSync(join(folder, 'avis/policy.json'), JSON.stringify(policy));
+  };
+
+  it('is null where there is no file', async () => {
+    strictEqual(await readPolicy(join(folder, 'elsewhere')), null);
+  });
+
+  it('holds what was calibrated', async () => {
+    write({
+      schemaVersion: 1,
+      tau: { degrees: 59 },
+      bins,
+      sampling: { temperature: 0.8, topP: 0.95 },
+      prompt: { think: ' Think.', direct: ' Answer.' },
+      maxNewTokens: 192,
+      familiarity: { mean: [0, 1], spread: [1, 2], threshold: 1.5, formula: '…' },
+    });
+    deepStrictEqual(await readPolicy(folder), {
+      settings: { bins, tauDegrees: 59, temperature: 0.8, topP: 0.95, maxNewTokens: 192 },
+      prompt: { think: ' Think.', direct: ' Answer.' },
+      familiarity: { mean: [0, 1], spread: [1, 2], threshold: 1.5 },
+    });
+  });
+
+  it("has the paper's values where it says nothing", async () => {
+    write({ bins });
+    deepStrictEqual(await readPolicy(folder), {
+      settings: { bins, tauDegrees: 45, temperature: 0.7, topP: 0.9, maxNewTokens: 2048 },
+      prompt: paperPrompt,
+      familiarity: null,
+    });
+  });
+
+  const wrong: [string, object, RegExp][] = [
+    ['bins that fall', { bins: [bins[1], bins[0]] }, /^bins in .*rising upTo/],
+    ['bins that end below 1', { bins: [bins[0]] }, /^bins in .*the last being 1/],
+    ['no bins', {}, /^bins in /],
+    [
+      'a temperature in words',
+      { bins, sampling: { temperature: 'hot' } },
+      /^sampling\.temperature/,
+    ],
+    [
+      'a spread of zero',
+      { bins, familiarity: { mean: [0], spread: [0], threshold: 1 } },
+      /^familiarity in .*positive spread/,
+    ],
+  ];
+  for (const [name, policy, message] of wrong) {
+    it(`is refused for ${name}`, async () => {
+      write(policy);
+      await rejects(readPolicy(folder), { code: 'badModel', message });
+    });
+  }
+});
