@@ -20,22 +20,22 @@ const stages: Record<string, Stage> = {
   unit: {
     title: 'Unit tests',
     args: [...mocha, 'test/unit/**/*.test.ts'],
-    limitMinutes: 6,
+    limitMinutes: 12,
   },
   vscode: {
     title: 'Suite inside VS Code',
     args: ['--import=tsx', 'test/scripts/vscodeSuite.ts'],
-    limitMinutes: 6,
+    limitMinutes: 12,
   },
   e2e: {
     title: 'End-to-end test, as a person',
     args: [...slow, 'test/e2e/**/*.test.ts'],
-    limitMinutes: 6,
+    limitMinutes: 12,
   },
   vsix: {
     title: 'The package, installed',
     args: [...slow, 'test/vsix/**/*.test.ts'],
-    limitMinutes: 6,
+    limitMinutes: 12,
   },
 };
 const byDefault = ['build', 'unit', 'vscode', 'e2e'];

@@ -128,14 +128,18 @@ export async function installExtension(
   dataFolder: string,
   vsix: string,
 ): Promise<void> {
-  await runCommand(process.execPath, [
-    join(serverFolder, 'out/server-main.js'),
-    '--accept-server-license-terms',
-    '--extensions-dir',
-    extensionsFolder(dataFolder),
-    '--install-extension',
-    vsix,
-  ]);
+  await runCommand(
+    process.execPath,
+    [
+      join(serverFolder, 'out/server-main.js'),
+      '--accept-server-license-terms',
+      '--extensions-dir',
+      extensionsFolder(dataFolder),
+      '--install-extension',
+      vsix,
+    ],
+    { stdio: ['ignore', 'inherit', 'ignore'] }, // its missing native logger fills pages
+  );
 }
 
 export function extensionsFolder(dataFolder: string): string {

@@ -60,7 +60,8 @@ export async function openWorkbench(
   const page = await context.newPage();
   page.setDefaultTimeout(60_000);
   const lines: string[] = [];
-  page.on('console', (message) => lines.push(message.text()));
+  // The first line says it; what follows is VS Code's own stack traces.
+  page.on('console', (message) => lines.push(message.text().split('\n', 1)[0]!));
   page.on('pageerror', (error) => lines.push(`page error: ${error.message}`));
   await page.goto(workbenchUrl(server, { workspace, extensions, ...(tests && { tests }) }));
   const workbench = { page, console: () => lines.join('\n') };
