@@ -3,7 +3,10 @@ import type { CostModel } from '../../shared/types';
 import type { ConfigReader } from '../json';
 
 /** Of a Llama-shaped language model, from its part of config.json. */
-export function textCost(text: ConfigReader): CostModel {
+export function textCost(
+  text: ConfigReader,
+  intermediateSize = text.number('intermediate_size'),
+): CostModel {
   const hiddenSize = text.number('hidden_size');
   const heads = text.number('num_attention_heads');
   return {
@@ -12,7 +15,7 @@ export function textCost(text: ConfigReader): CostModel {
     heads,
     kvHeads: text.number('num_key_value_heads', heads),
     headDim: text.number('head_dim', hiddenSize / heads),
-    intermediateSize: text.number('intermediate_size'),
+    intermediateSize,
     vocabularySize: text.number('vocab_size'),
     kvElementBytes: 4, // set from the decoder graph once it is loaded
   };

@@ -1,6 +1,5 @@
 import { Tensor } from 'onnxruntime-node';
 import type { VisionCostModel } from '../../avis/compute';
-import { AvisError } from '../../shared/errors';
 import type { CostModel, VisualRegion } from '../../shared/types';
 import type { Checkpoint } from '../checkpoint';
 import type { RgbImage } from '../image';
@@ -9,6 +8,7 @@ import { resample, type ResampleFilter } from '../resample';
 import { textCost, textParameters, visionParameters } from './costs';
 import type { Family, ImageLayout, KeyTokens, PreparedImage, PromptPositions } from './family';
 import { normalizationTable, resampleFilterOf } from './pixels';
+import { replacePlaceholders } from './placeholders';
 
 /** Longest side that the processors accept at all. */
 const maxSidePx = 4096;
@@ -108,14 +108,8 @@ export class Idefics3 implements Family {
   }
 
   expandImages(prompt: string, images: readonly ImageLayout[]): string {
-    const parts = prompt.split(this.imageToken);
-    if (parts.length !== images.length + 1) {
-      throw new AvisError(
-        'badModel',
-        `The checkpoint's chat template places ${parts.length - 1} images where ${images.length} were given.`,
-      );
-    }
-    return parts.reduce((text, part, i) => text + this.imageText(images[i - 1]!) + part);
+    const texts = images.map((image) => this.imageText(image));
+    return replacePlaceholders(prompt, this.imageToken, texts);
   }
 
   /** Pixel shuffle folds squares of patches; a tile's patches are in raster order. */

@@ -1,6 +1,5 @@
 import { Tensor } from 'onnxruntime-node';
 import type { VisionCostModel } from '../../avis/compute';
-import { AvisError } from '../../shared/errors';
 import type { CostModel, VisualRegion } from '../../shared/types';
 import type { Checkpoint } from '../checkpoint';
 import type { RgbImage } from '../image';
@@ -9,6 +8,7 @@ import { resample, type ResampleFilter } from '../resample';
 import { textCost, textParameters, visionParameters } from './costs';
 import type { Family, ImageLayout, KeyTokens, PreparedImage, PromptPositions } from './family';
 import { normalizationTable, resampleFilterOf, roundHalfEven } from './pixels';
+import { replacePlaceholders } from './placeholders';
 
 /** A piece of the image that goes through the vision encoder by itself. */
 interface Tile {
@@ -66,7 +66,7 @@ export class Lfm2Vl implements Family {
 
     const text = config.section('text_config');
     this.maxPositions = text.number('max_position_embeddings', 128_000);
-    this.cost = textCost(text);
+    this.cost = textCost(text, feedForwardSize(text));
     this.vision = visionCost(config, this.cost.hiddenSize);
     const tied = text.boolean('tie_embedding', config.boolean('tie_word_embeddings', true));
     this.parameters = textParameters(this.cost, tied) + visionParameters(this.vision);
@@ -106,14 +106,8 @@ export class Lfm2Vl implements Family {
   }
 
   expandImages(prompt: string, images: readonly ImageLayout[]): string {
-    const parts = prompt.split(this.imageToken);
-    if (parts.length !== images.length + 1) {
-      throw new AvisError(
-        'badModel',
-        `The checkpoint's chat template places ${parts.length - 1} images where ${images.length} were given.`,
-      );
-    }
-    return parts.reduce((text, part, i) => text + this.imageText(images[i - 1]!) + part);
+    const texts = images.map((image) => this.imageText(image));
+    return replacePlaceholders(prompt, this.imageToken, texts);
   }
 
   /** Each tile's patches in raster order, then padding. */
@@ -253,6 +247,20 @@ export class Lfm2Vl implements Family {
     });
     return `<|image_start|>${parts.join('')}<|image_end|>`;
   }
+}
+
+/**
+ * As `Lfm2MLP` sizes itself. The cost model takes every layer for attention, though most are short
+ * convolutions: it counts somewhat too much, for the run and for vanilla alike.
+ */
+function feedForwardSize(text: ConfigReader): number {
+  const size = text.number('block_ff_dim', text.number('intermediate_size', 0));
+  if (!text.boolean('block_auto_adjust_ff_dim', true)) return size;
+  const adjusted = Math.trunc(
+    text.number('block_ffn_dim_multiplier', 1) * Math.trunc((2 * size) / 3),
+  );
+  const multiple = text.number('block_multiple_of', 256);
+  return Math.ceil(adjusted / multiple) * multiple;
 }
 
 function visionCost(config: ConfigReader, outputSize: number): VisionCostModel {

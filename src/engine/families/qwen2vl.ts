@@ -9,6 +9,7 @@ import { resample, type ResampleFilter } from '../resample';
 import { textCost, textParameters, visionParameters } from './costs';
 import type { Family, ImageLayout, KeyTokens, PreparedImage, PromptPositions } from './family';
 import { normalizationTable, resampleFilterOf, roundHalfEven } from './pixels';
+import { replacePlaceholders } from './placeholders';
 
 /**
  * Qwen2-VL, Qwen2.5-VL and Qwen3-VL (whose public exports leave DeepStack out): one grid of patches an
@@ -107,16 +108,8 @@ export class Qwen2Vl implements Family {
   }
 
   expandImages(prompt: string, images: readonly ImageLayout[]): string {
-    const parts = prompt.split(this.imageToken);
-    if (parts.length !== images.length + 1) {
-      throw new AvisError(
-        'badModel',
-        `The checkpoint's chat template places ${parts.length - 1} images where ${images.length} were given.`,
-      );
-    }
-    return parts.reduce(
-      (text, part, i) => text + this.imageToken.repeat(images[i - 1]!.visualTokens) + part,
-    );
+    const texts = images.map((image) => this.imageToken.repeat(image.visualTokens));
+    return replacePlaceholders(prompt, this.imageToken, texts);
   }
 
   /**
