@@ -58,6 +58,16 @@ describe('dtype variants', function () {
     strictEqual(info.dtypes['decoder_model_merged'], 'q4');
   });
 
+  it('takes the grid under another name', async () => {
+    const checkpoint = join(cacheFolder, 'renamed');
+    cpSync(plainCheckpoint, checkpoint, { recursive: true });
+    const path = join(checkpoint, 'onnx/vision_encoder.onnx');
+    const renamed = readFileSync(path, 'latin1').replaceAll('image_grid_thw', 'grid_of_images');
+    writeFileSync(path, renamed, 'latin1');
+    const { visual } = await encodeWith(checkpoint, 'auto', cacheFolder);
+    ok(relativeError(visual.features, features) < 1e-3);
+  });
+
   it('keeps external data where it is', () => {
     const graph = join(folder, 'onnx/vision_encoder.onnx');
     const weights = statSync(`${graph}_data`).size;
