@@ -16,7 +16,7 @@ from training.phrasings import PHRASINGS, plural
 from training.world import Item, pick, some, whole
 
 BY_COLUMN = 0.3  # share of lists that go column by column
-MULTIPLE_CHOICE = 0.3  # share of multiple choice where a task has it
+MULTIPLE_CHOICE = 0.2  # share of multiple choice where a task has it
 LETTERS = "ABCD"
 
 

@@ -34,7 +34,6 @@ SAMPLES = [
     ("difference", "numbers", 0.5, "difference", lambda s, q: min(i.value for i in s.items) > 12 and q.think.count(" - ") > 3, "Read, read, subtract with a borrow."),
     ("tallest", "bars", 0.2, "bar extreme", lambda s, q: len(s.items) >= 4, "Read every bar and keep the best so far."),
     ("bars", "bars", 0.6, "bar difference", lambda s, q: len(s.items) >= 5, "Two bars of a chart in noise, and a subtraction."),
-    ("sign", "signs", 0.3, "sign", lambda s, q: len(s.items) == 2, "A printed word."),
     ("compare", "shapes", 0.75, "compare", lambda s, q: 9 <= len(s.items) <= 12 and margin(s, q) == 1, "Two running counts over a crowd that differ by one: rollouts can disagree."),
     ("crowd", "mixed", 1.0, "count", lambda s, q: len(s.items) >= 13 and q.answer in "4567" and s.knobs["occlusion"] and s.knobs["noise"] > 8,
      "Many small, half-covered things in noise: hard, rollouts disagree."),

@@ -208,7 +208,7 @@ def open_form(text):
 
 def test_answers_are_right():
     tasks = Counter()
-    for scene, rng in scenes(4000):
+    for scene, rng in [*scenes(4000), *scenes(200, kind="signs")]:
         for q in ask(scene, rng, 3):
             stem, options = open_form(q.text)
             answer = options[q.answer] if options else q.answer
@@ -239,7 +239,7 @@ def test_reasoning_leads_to_the_answer_and_is_short():
 def test_answers_are_balanced():
     """Of open questions: yes/no near one half; no count, colour, kind or value dominates its task."""
     answers, options = {}, Counter()
-    for scene, rng in scenes(12000):
+    for scene, rng in [*scenes(12000), *scenes(600, kind="signs")]:
         for q in ask(scene, rng, 3):
             if open_form(q.text)[1]:
                 options[q.answer] += 1
