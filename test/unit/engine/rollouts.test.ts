@@ -200,7 +200,7 @@ function randomScript(random: () => number): Script {
 
 /**
  * Rollouts whose "model" recites the script: after a first token that all share, rollout r says r, r, …
- * and then the end token.
+ * and then the end token. Its answer is in its text from the second token on.
  */
 function runScript(script: Script, earlyStop: boolean): Promise<RolloutResult[]> {
   const start = script.length;
@@ -224,7 +224,7 @@ function runScript(script: Script, earlyStop: boolean): Promise<RolloutResult[]>
   };
   const codec = {
     decode: (ids: readonly number[]) => {
-      const answer = ids.at(-1) === end ? script[ids[1]!]!.answer : null;
+      const answer = script[ids[1]!]?.answer ?? null;
       return answer === null ? '' : `<answer>${answer}</answer>`;
     },
   };
