@@ -151,9 +151,7 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     start = time.time()
-    model = load_checkpoint()
-    if args.live:
-        model.load_state_dict(torch.load(RUN_DIR / "live.pt", weights_only=False)["ema"])
+    model = load_checkpoint(RUN_DIR) if args.live else load_checkpoint()
     bench = Bench(model, args.split, args.items, args.symbolic)
     said = bench.answers()
     right = bench.right(said)[:, 0]

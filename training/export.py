@@ -1,6 +1,6 @@
 """Writes media/model as a public ONNX checkpoint is laid out, from training/checkpoint.
 
-    python -m training.export
+    python -m training.export        # from the running training's latest weights, where there is one
 
 The three graphs are put together by hand from ONNX operators, so that every shape is dynamic:
     vision_encoder        pixel_values [patches, 1176], image_grid_thw [n, 3]
@@ -13,6 +13,7 @@ GroupQueryAttention: with past and present on one buffer of P >= past + T it app
 """
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from training.model import MERGE, PATCH_PX
 from training.tokenizer import MODEL_DIR, load, save, write_json
-from training.train import load_checkpoint
+from training.train import CHECKPOINT_DIR, RUN_DIR, load_checkpoint
 
 FLOAT, INT64, INT32 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32
 NEVER = -1e9  # bias where attention is not allowed
@@ -278,7 +279,16 @@ def export(model, folder: Path):
     })
 
 
+def take_over():
+    """The live run's weights, if there is one, become the checkpoint in git."""
+    CHECKPOINT_DIR.mkdir(exist_ok=True)
+    for name in ("model.safetensors", "state.json"):
+        if (RUN_DIR / name).exists():
+            shutil.copyfile(RUN_DIR / name, CHECKPOINT_DIR / name)
+
+
 if __name__ == "__main__":
+    take_over()
     export(load_checkpoint(), MODEL_DIR)
     for file in sorted((MODEL_DIR / "onnx").iterdir()):
         print(f"{file.name}: {file.stat().st_size / 1e6:.2f} MB")

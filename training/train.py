@@ -1,14 +1,16 @@
 """Trains the embedded model on the CPU, in three stages; goes on where it was interrupted.
 
     python -m training.train            # any number of times; ends when all stages are done, or saves at SIGTERM
-    nohup nice -n 10 python -m training.train >> training/.cache/train.out 2>&1 &
+    nohup nice -n 10 python -m training.train &
 
 Stages: 1 "symbolic": the language model alone, visual tokens are sums of word embeddings plus noise;
 2 "vision": the vision tower learns to give those sums, embeddings frozen; 3 "joint": everything.
-The live state (fp32, optimizer) is in training/.cache/run, weights for git in training/checkpoint.
+The live state (fp32, optimizer) is in training/.cache/live; `python -m training.export` takes its
+weights over into training/checkpoint, which is in git and where a fresh clone goes on from.
 To train longer, raise the steps of the last stage and run again.
 """
 
+import ctypes
 import json
 import math
 import multiprocessing
@@ -28,7 +30,7 @@ from training.model import AvisModel, Config, after_image, kdv_scores, visual_po
 from training.tokenizer import load
 from training.world import BAR_LABELS, COLOURS, SHAPES, SIGN_WORDS, THINGS
 
-RUN_DIR = Path(__file__).parent / ".cache" / "run"
+RUN_DIR = Path(__file__).parent / ".cache" / "live"
 CHECKPOINT_DIR = Path(__file__).parent / "checkpoint"
 PROCESSES = 2
 SAVE_EVERY_S = 180
@@ -49,7 +51,7 @@ class Stage:
 STAGES = [
     Stage("symbolic", 1040, 6, 0.01, 3e-3, 0.8, 0.5),
     Stage("vision", 830, 1, 0.01, 2e-3, 0.6, 0.2),
-    Stage("joint", 3500, 5, 0.006, 1.5e-3, 0.5, 0.03),
+    Stage("joint", 1100, 5, 0.006, 1.5e-3, 0.55, 0.05),
 ]
 WARMUP_STEPS = 50
 EMA_DECAY = 0.995
@@ -221,17 +223,15 @@ def rate(stage, step):
 
 
 def save(model, ema, opts, state):
-    """Live state for resuming here, averaged weights in fp16 for git."""
-    RUN_DIR.mkdir(parents=True, exist_ok=True)
-    CHECKPOINT_DIR.mkdir(parents=True, exist_ok=True)
+    """Live state for resuming here, and the averaged weights in fp16 with a description."""
     live = {"model": model.state_dict(), "ema": ema, "opts": [o.state_dict() for o in opts], **state}
     torch.save(live, RUN_DIR / "live.tmp")
     os.replace(RUN_DIR / "live.tmp", RUN_DIR / "live.pt")
     small = {k: v.half().contiguous() for k, v in ema.items()}
-    save_file(small, CHECKPOINT_DIR / "model.tmp")
-    os.replace(CHECKPOINT_DIR / "model.tmp", CHECKPOINT_DIR / "model.safetensors")
+    save_file(small, RUN_DIR / "model.tmp")
+    os.replace(RUN_DIR / "model.tmp", RUN_DIR / "model.safetensors")
     described = state | {"config": model.config.to_dict(), "stageName": STAGES[min(state["stage"], 2)].name}
-    (CHECKPOINT_DIR / "state.json").write_text(json.dumps(described, indent=2) + "\n")
+    (RUN_DIR / "state.json").write_text(json.dumps(described, indent=2) + "\n")
 
 
 def restore(model):
@@ -251,7 +251,7 @@ def restore(model):
 
 
 def load_checkpoint(folder=CHECKPOINT_DIR):
-    """The averaged weights in git as a model in evaluation mode."""
+    """The averaged weights in git (or those of the live run, with RUN_DIR) as a model to measure."""
     described = json.loads((folder / "state.json").read_text())
     model = AvisModel(Config(**described["config"]))
     model.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})
@@ -281,7 +281,7 @@ def train(rank, meeting):
     model = AvisModel(Config())
     ema, opt_states, state = restore(model)
     trainer = Trainer(model, tokenizer)
-    log = (RUN_DIR.parent / "log.jsonl").open("a", buffering=1) if rank == 0 else None
+    log = (RUN_DIR / "log.jsonl").open("a", buffering=1) if rank == 0 else None
     while state["stage"] < len(STAGES):
         stage = STAGES[state["stage"]]
         opts = optimizers(model, stage)
@@ -331,7 +331,17 @@ def train(rank, meeting):
             save(model, ema, opts, state)
 
 
+def keep_memory():
+    """glibc otherwise maps and unmaps every large tensor: half of the time went to page faults."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD, at its largest
+        libc.mallopt(-1, 2_000_000_000)  # M_TRIM_THRESHOLD
+        libc.mallopt(-2, 64 << 20)  # M_TOP_PAD
+
+
 def main():
+    keep_memory()
     meeting = RUN_DIR / f"meeting-{os.getpid()}"
     RUN_DIR.mkdir(parents=True, exist_ok=True)
     others = [multiprocessing.Process(target=train, args=(rank, meeting)) for rank in range(1, PROCESSES)]
