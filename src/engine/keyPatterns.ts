@@ -31,7 +31,7 @@ const betweenScoresAndSoftmax = new Set(
   ).split(' '),
 );
 const betweenSoftmaxAndValues = new Set(
-  'Cast Identity Dropout Reshape Mul Where Transpose'.split(' '),
+  'Cast Identity Dropout Reshape Squeeze Unsqueeze Mul Where Transpose'.split(' '),
 );
 
 /**

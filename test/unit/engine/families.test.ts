@@ -62,6 +62,8 @@ describe('parity with PyTorch', function () {
           const pixels = images.flatMap((image) => readPreparedPixels(image, checkpoint));
           strictEqual(differences(pixels, reference.tensor(`${name}.pixels`).values), 'none');
 
+          images.forEach(checkRegions);
+
           // Each image by itself: features, keys, scores.
           const features: number[] = [];
           const scores: Float32Array[] = [];
@@ -143,6 +145,21 @@ async function encodeWithKeys({ vision }: Model, image: PreparedImage) {
   } finally {
     source.arrange = arrange;
   }
+}
+
+/** Regions follow each other over all tokens; tiles cover the image once, a thumbnail or image once more. */
+function checkRegions({ regions, visualTokens }: PreparedImage): void {
+  let token = 0;
+  let tiledArea = 0;
+  for (const { kind, rows, columns, firstToken, left, top, width, height } of regions) {
+    strictEqual(firstToken, token);
+    token += rows * columns;
+    ok(left >= 0 && top >= 0 && left + width <= 1 + 1e-9 && top + height <= 1 + 1e-9);
+    if (kind === 'tile') tiledArea += width * height;
+    else strictEqual(width * height, 1);
+  }
+  strictEqual(token, visualTokens);
+  ok(regions.length === 1 || Math.abs(tiledArea - 1) < 1e-9, `tiles cover ${tiledArea}`);
 }
 
 function differences(found: readonly number[], expected: ArrayLike<number>): string {
