@@ -1,9 +1,9 @@
 /** The same checkpoint in @huggingface/transformers 4: vanilla, one generation a call. */
 import { basename, dirname } from 'node:path';
 import {
+  AutoModelForImageTextToText,
   AutoProcessor,
   env,
-  Qwen2_5_VLForConditionalGeneration,
   RawImage,
   type Tensor,
 } from '@huggingface/transformers';
@@ -14,22 +14,27 @@ export interface Generation {
   tokens: number;
 }
 
+type Dtype = 'fp32' | 'int8' | 'q4';
+
 export type Generate = (
   imageFile: string,
   prompt: string,
   options: { maxNewTokens: number; sampling: { temperature: number; topP: number } | null },
 ) => Promise<Generation>;
 
-/** @param folder absolute path of the checkpoint */
-export async function loadTransformersJs(folder: string): Promise<Generate> {
+/**
+ * @param folder absolute path of the checkpoint
+ * @param dtype of all graphs, or of each
+ */
+export async function loadTransformersJs(
+  folder: string,
+  dtype: Dtype | Record<string, Dtype> = 'fp32',
+): Promise<Generate> {
   env.allowRemoteModels = false;
   env.localModelPath = `${dirname(folder)}/`;
   const name = basename(folder);
   const processor = await AutoProcessor.from_pretrained(name, {});
-  const model = await Qwen2_5_VLForConditionalGeneration.from_pretrained(name, {
-    dtype: 'fp32',
-    device: 'cpu',
-  });
+  const model = await AutoModelForImageTextToText.from_pretrained(name, { dtype, device: 'cpu' });
   return async (imageFile, prompt, { maxNewTokens, sampling }) => {
     const conversation = [
       { role: 'user', content: [{ type: 'image' }, { type: 'text', text: prompt }] },
