@@ -95,28 +95,32 @@ export class Decoder {
   ): Promise<Prefill> {
     const tokens = embeddings.length / this.hiddenSize;
     let tensors = emptyStates(this.specs);
-    let logits = new Float32Array(0);
     this.runs.prefill++;
-    for (let start = 0; start < tokens; start += chunkTokens) {
-      await yieldToEvents(signal);
-      const end = Math.min(start + chunkTokens, tokens);
-      const feeds = this.feeds(
-        embeddings.subarray(start * this.hiddenSize, end * this.hiddenSize),
-        1,
-        end,
-        positions.map((axis) => axis.subarray(start, end)),
-      );
-      this.specs.forEach((spec, i) => {
-        feeds[spec.input] = tensors[i]!;
-      });
-      const outputs = await this.graph.run(feeds);
-      for (const tensor of tensors) tensor.dispose();
-      tensors = this.specs.map((spec) => outputs[spec.output]!);
-      if (end === tokens) logits = lastLogits(outputs['logits']!);
-      outputs['logits']!.dispose();
+    try {
+      for (let start = 0; ; start += chunkTokens) {
+        await yieldToEvents(signal);
+        const end = Math.min(start + chunkTokens, tokens);
+        const feeds = this.feeds(
+          embeddings.subarray(start * this.hiddenSize, end * this.hiddenSize),
+          1,
+          end,
+          positions.map((axis) => axis.subarray(start, end)),
+        );
+        this.specs.forEach((spec, i) => {
+          feeds[spec.input] = tensors[i]!;
+        });
+        const outputs = await this.graph.run(feeds);
+        disposeAll(tensors);
+        tensors = this.specs.map((spec) => outputs[spec.output]!);
+        if (end < tokens) continue;
+        const logits = lastLogits(outputs['logits']!);
+        checkFinite(logits, 'logits', this.graph.label);
+        return { state: { tensors, length: tokens }, logits, nextPosition };
+      }
+    } catch (error) {
+      disposeAll(tensors);
+      throw error;
     }
-    checkFinite(logits, 'logits', this.graph.label);
-    return { state: { tensors, length: tokens }, logits, nextPosition };
   }
 
   /** What a prefill occupies, for the bound of a cache. */
@@ -186,7 +190,7 @@ export class Decoder {
         this.inPlace = false; // the graph's shapes don't allow it
       }
     }
-    for (const tensor of prefill.state.tensors) tensor.dispose();
+    disposeAll(prefill.state.tensors);
     this.runs.prefill = 0;
     this.runs.decode = 0;
   }
@@ -277,8 +281,14 @@ export class RolloutRows {
   }
 }
 
-function lastLogits(logits: Tensor): Float32Array<ArrayBuffer> {
-  const values = floatValues(logits);
+function disposeAll(tensors: readonly Tensor[]): void {
+  for (const tensor of tensors) tensor.dispose();
+}
+
+/** Of a graph that gives logits for every position, only the last is turned into floats. */
+function lastLogits(logits: Tensor): Float32Array {
   const vocabulary = logits.dims.at(-1)!;
-  return Float32Array.from(values.subarray(values.length - vocabulary));
+  const data = logits.data as Float32Array;
+  const last = data.slice(data.length - vocabulary);
+  return floatValues(new Tensor(logits.type as 'float32', last, [vocabulary]));
 }
