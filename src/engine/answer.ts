@@ -242,7 +242,7 @@ export class Answerer {
     const { checkpoint, decoder, family } = this.model;
     const adaptive = difficulty.source === 'betaStopping';
     const most = adaptive ? difficulty.wanted : difficulty.k;
-    const room = family.maxPositions - prefill.state.length;
+    const room = family.maxPositions - Math.max(prefill.nextPosition, prefill.state.length);
     const job: RolloutJob = {
       decoder,
       codec: checkpoint.codec,

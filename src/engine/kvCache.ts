@@ -161,7 +161,16 @@ export class HostKvCache implements KvCache {
 
   private allocate(spec: StateSpec): ArrayBuffer {
     const tokens = spec.grows ? this.capacity : 0;
-    return new ArrayBuffer(this.rows * spec.shape[0]! * this.headBytes(spec, tokens));
+    const bytes = this.rows * spec.shape[0]! * this.headBytes(spec, tokens);
+    try {
+      return new ArrayBuffer(bytes);
+    } catch (cause) {
+      throw new AvisError(
+        'outOfMemory',
+        `There is not enough memory for the KV cache of ${this.rows} rollouts of ${this.capacity} tokens. Choose fewer rollouts, fewer new tokens or a smaller image.`,
+        { cause },
+      );
+    }
   }
 
   /** Bytes of one row as it lies in the front buffer now. */
