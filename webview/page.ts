@@ -125,15 +125,14 @@ export function createPage({ update, ask, post }: PageContext) {
     root,
     render(next: PanelModel): void {
       model = next;
-      const { subject, settings, live, modelState } = next;
+      const { subject, settings, live, modelState, knownModel } = next;
       if (!subject || !settings) return;
       const running = shownLive(next);
       const record = shownRecord(next);
       const result = record?.result ?? null;
       const compared = comparedRecord(next);
       const seen = shownVisual(next);
-      const modelInfo = modelState.status === 'ready' ? modelState.model : null;
-      const bins = binsOf(modelInfo);
+      const bins = binsOf(knownModel);
 
       const runCompute = record && computeFor(record, next.runs);
       // The levers differ from what is on show: then the mask and the figures are their preview.
@@ -145,7 +144,7 @@ export function createPage({ update, ask, post }: PageContext) {
         !running && result !== null && result.question !== next.question.trim();
       const prediction =
         leversMoved && !running && result && runCompute
-          ? predictionFor(result, runCompute, settings, keep, modelInfo)
+          ? predictionFor(result, runCompute, settings, keep, knownModel)
           : null;
       const difficultyShown = running ? running.difficulty : (result?.difficulty ?? null);
       const rows = running ? running.rollouts : endedRollouts(result);
@@ -197,14 +196,14 @@ export function createPage({ update, ask, post }: PageContext) {
         total: seen?.visual.total ?? 0,
         rollouts: rolloutsFor(difficultyShown, settings.rollouts, bins),
         predictedSaving: predictedSaving(prediction),
-        defaults: defaultsFor(modelInfo?.policy ?? null),
+        defaults: defaultsFor(knownModel?.policy ?? null),
       });
       difficulty.render({
         difficulty: difficultyShown,
         cap: settings.rollouts.mode === 'adaptive' ? settings.rollouts.cap : null,
         predicted: prediction?.rollouts ?? null,
         bins,
-        hasPredictor: modelInfo?.hasPredictor ?? null,
+        hasPredictor: knownModel?.hasPredictor ?? null,
         familiarity: visualShown?.familiarity ?? null,
       });
       renderVotes({ vote, rows });

@@ -17,6 +17,7 @@ import type {
 import type {
   AskSettings,
   DifficultyResult,
+  ModelInfo,
   RolloutResult,
   VisualResult,
 } from '../src/shared/types';
@@ -56,6 +57,7 @@ export interface Draft {
 export interface SavedPanel extends PanelState {
   fromHost: HostDraft | null;
   autoRun: boolean;
+  knownModel: ModelInfo | null;
 }
 
 /** The draft, and whether to run on release, as the host last named them. */
@@ -67,6 +69,8 @@ export interface PanelModel {
   subject: { uri: string; webviewSrc: string; name: string } | null;
   recentQuestions: string[];
   modelState: ModelState;
+  /** The model that was loaded last: predictions go on while it is unloaded. */
+  knownModel: ModelInfo | null;
   /** What the question box and the levers say; the next run asks this. */
   question: string;
   settings: AskSettings | null;
@@ -90,6 +94,7 @@ export const emptyModel: PanelModel = {
   subject: null,
   recentQuestions: [],
   modelState: { status: 'unloaded' },
+  knownModel: null,
   question: '',
   settings: null,
   fromHost: null,
@@ -122,6 +127,7 @@ export function applyHostMessage(
         subject: message.image,
         recentQuestions: message.recentQuestions,
         modelState: message.model,
+        knownModel: readyModel(message.model) ?? kept?.knownModel ?? null,
         question: kept && known?.question === question ? kept.question : question,
         settings:
           kept && known && sameSettings(known.settings, settings) ? kept.settings : settings,
@@ -138,6 +144,7 @@ export function applyHostMessage(
       return {
         ...model,
         modelState: message.model,
+        knownModel: readyModel(message.model) ?? model.knownModel,
         notice: noticeOfModel(message.model, withoutModelNotice(model)),
       };
     case 'startRun': {
@@ -198,6 +205,10 @@ export function applyHostMessage(
     default:
       return message satisfies never;
   }
+}
+
+function readyModel(state: ModelState): ModelInfo | null {
+  return state.status === 'ready' ? state.model : null;
 }
 
 function noticeOfModel(state: ModelState, otherwise: Notice | null): Notice | null {
@@ -308,9 +319,10 @@ export function shownVisual(
 
 /** What `setState` keeps; null before there is anything to keep. */
 export function stateToKeep(model: PanelModel): SavedPanel | null {
-  const { subject, question, settings, runs, view, fromHost, autoRun } = model;
+  const { subject, question, settings, runs, view, fromHost, autoRun, knownModel } = model;
   if (!subject || !settings) return null;
-  return { image: subject.uri, question, settings, runs, view, fromHost, autoRun };
+  const image = subject.uri;
+  return { image, question, settings, runs, view, fromHost, autoRun, knownModel };
 }
 
 /** Whether two settings ask the same of the engine (both hold plain data only). */

@@ -14,7 +14,7 @@ import {
   stateToKeep,
   toggleCompared,
 } from '../../../webview/panelModel';
-import { record, settingsWith, subject } from './fixtures';
+import { modelInfo, record, settingsWith, subject } from './fixtures';
 
 function after(messages: HostMessage[], from: PanelModel = emptyModel): PanelModel {
   return messages.reduce((model, message) => applyHostMessage(model, message, undefined, 5), from);
@@ -160,6 +160,19 @@ describe('draft of question and levers', () => {
     const newer = applyHostMessage(emptyModel, message, saved, 0);
     assert.deepEqual(newer.settings, imported);
     assert.equal(newer.question, 'New?');
+  });
+
+  it('knows the model that was loaded before, until another is', () => {
+    const saved = stateToKeep(after([subject()]))!;
+    const unloaded = subject({ model: { status: 'unloaded' } });
+    const model = applyHostMessage(emptyModel, unloaded, saved, 0);
+    assert.equal(model.knownModel?.name, 'tiny');
+    const other = { ...modelInfo, name: 'other' };
+    const updated = after(
+      [{ type: 'updateModel', model: { status: 'ready', model: other } }],
+      model,
+    );
+    assert.equal(updated.knownModel?.name, 'other');
   });
 
   it('of another image is not taken', () => {
