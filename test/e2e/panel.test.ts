@@ -61,7 +61,10 @@ describe('the panel in a browser', () => {
     await mouse.move(x + width, y + height / 2, { steps: 4 });
     await panel.nextFrame();
     assert.equal(await kept.innerText(), '1 of 12 kept');
-    assert.match(await panel.page.locator('#compute .predicted').innerText(), / (saved|more), predicted$/);
+    assert.match(
+      await panel.page.locator('#compute .predicted').innerText(),
+      / (saved|more), predicted$/,
+    );
     assert.deepEqual(await panel.posted(), []);
     await mouse.up();
     const [message, ...others] = await panel.posted();
