@@ -19,13 +19,14 @@ export interface BenchItem {
 export interface AnswerTimes {
   item: BenchItem;
   promptTokens: number;
+  /** Of the greedy answer, and of the seven sampled ones together. */
   answerTokens: number;
+  sevenAnswersTokens: number;
   samePrompt: boolean;
   sameAnswer: boolean;
   ms: Record<
     | 'k1'
     | 'k7'
-    | 'k7Alike'
     | 'separate'
     | 'k7Again'
     | 'rhoMoved'
@@ -61,8 +62,6 @@ export async function timeAnswers(
   const avis: AskSettings = { ...defaultSettings(engine.info.policy), earlyStop: false };
   const greedy = vanillaSettings(avis);
   const sevenRollouts: AskSettings = { ...greedy, rollouts: { mode: 'fixed', k: 7 } };
-  // So cold that every rollout says what the greedy one says, which makes the work equal.
-  const sevenAlike: AskSettings = { ...sevenRollouts, temperature: 0.01 };
   const { maxNewTokens } = greedy;
   const sampling = { temperature: avis.temperature, topP: avis.topP };
 
@@ -87,6 +86,7 @@ export async function timeAnswers(
       generate(imageFile, question + suffix, { maxNewTokens, sampling: sampled ? sampling : null });
 
     const ours = await ask(greedy);
+    const oursSeven = await ask(sevenRollouts);
     const theirs = await askTheirs(false);
     const { text, visual } = ours.compute.promptTokens;
     const ms = await interleave(
@@ -94,7 +94,6 @@ export async function timeAnswers(
         // The image is encoded; the prompt is prefilled anew.
         k1: () => askAfresh(greedy, 'prefill'),
         k7: () => askAfresh(sevenRollouts, 'prefill'),
-        k7Alike: () => askAfresh(sevenAlike, 'prefill'),
         separate: async () => {
           let total = 0;
           for (let i = 0; i < 7; i++) total += await askAfresh(greedy, 'prefill');
@@ -132,6 +131,7 @@ export async function timeAnswers(
       item,
       promptTokens: text + visual,
       answerTokens: firstRollout(ours).tokens,
+      sevenAnswersTokens: oursSeven.rollouts.reduce((sum, { tokens }) => sum + tokens, 0),
       samePrompt: text + visual === theirs.promptTokens,
       sameAnswer: firstRollout(ours).text === theirs.text,
       ms,
