@@ -1,4 +1,4 @@
-import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { listSupportedBackends, type InferenceSession, Tensor } from 'onnxruntime-node';
 import { AvisError } from '../shared/errors';
@@ -11,6 +11,9 @@ import { selfTestGraph } from './smallGraphs';
  * layer takes longer than computing them.
  */
 const cpuParameterLimit = 100_000_000;
+
+/** One may have been somebody closing the window while the model was loading. */
+const toleratedFailures = 2;
 
 /**
  * What `auto` tries, best first. cuda computes fastest but only webgpu keeps the KV cache on the
@@ -27,7 +30,7 @@ type UseDevice<Result> = (device: DeviceName) => Promise<Result>;
 
 /**
  * Runs `use` on the wanted device, or for `auto` on the first that works, and tells why the others
- * don't. A device that brought the process down when it was tried last is not tried again by `auto`.
+ * don't. A device that keeps bringing the process down is not tried again by `auto`.
  * @throws {AvisError} 'device' when the one asked for can't be used; what `use` throws on the last.
  */
 export async function withDevice<Result>(
@@ -45,25 +48,25 @@ export async function withDevice<Result>(
   for (const device of order) {
     if (device === 'cpu') return { result: await use('cpu'), report: { device: 'cpu', rejected } };
     const marker = join(cacheFolder, `probing-${device}`);
+    const failures = Number(await readFile(marker, 'utf8').catch(() => 0));
     if (setting === 'auto') {
-      const reason = await reasonNotToProbe(device, parameters, marker);
+      const reason = reasonNotToProbe(device, parameters, failures);
       if (reason) {
         rejected.push({ device, reason });
         continue;
       }
     }
     onProbe(device);
-    // Without the marker a crash is tried again next time; a full disk must not stop a model.
+    // Stays behind only if the process ends meanwhile. A full disk must not stop a model.
     await mkdir(cacheFolder, { recursive: true })
-      .then(() => writeFile(marker, ''))
+      .then(() => writeFile(marker, String(failures + 1)))
       .catch(() => {});
     try {
       await selfTest(device);
       return { result: await use(device), report: { device, rejected } };
     } catch (error) {
-      const isDeviceError = error instanceof AvisError && error.code === 'device';
-      if (setting !== 'auto' || (error instanceof AvisError && !isDeviceError)) throw error;
-      rejected.push({ device, reason: error instanceof Error ? error.message : String(error) });
+      if (setting !== 'auto' || !isReasonToGoOn(error)) throw error;
+      rejected.push({ device, reason: error.message });
     } finally {
       await rm(marker, { force: true }).catch(() => {});
     }
@@ -75,19 +78,19 @@ export function sessionOptions(device: DeviceName): InferenceSession.SessionOpti
   return { executionProviders: [device] };
 }
 
-async function reasonNotToProbe(
-  device: DeviceName,
-  parameters: number,
-  marker: string,
-): Promise<string | null> {
+/** A device that fails or is too small; what is wrong with the model is wrong everywhere. */
+function isReasonToGoOn(error: unknown): error is Error {
+  if (error instanceof AvisError) return error.code === 'device' || error.code === 'outOfMemory';
+  return error instanceof Error;
+}
+
+function reasonNotToProbe(device: DeviceName, parameters: number, failures: number): string | null {
   if (parameters < cpuParameterLimit) {
     const millions = Math.max(1, Math.round(parameters / 1e6));
     return `Not tried: with ${millions} million parameters the CPU is faster than starting a GPU for each step.`;
   }
-  if (await stat(marker).catch(() => null)) {
-    return `It ended the engine process when it was tried last. Set the device to ${device} to try again.`;
-  }
-  return null;
+  if (failures < toleratedFailures) return null;
+  return `It ended the engine process ${failures} times. Set the device to ${device} to try again.`;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { deepStrictEqual, match, ok, rejects, strictEqual } from 'node:assert/strict';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { withDevice } from '../../../src/engine/device';
 import { AvisError } from '../../../src/shared/errors';
@@ -30,13 +30,33 @@ describe('choice of a device', () => {
     deepStrictEqual(readdirSync(cacheFolder), [], 'a marker was left behind');
   });
 
-  it('does not try again what ended the process', async () => {
-    for (const device of ['cuda', 'webgpu', 'dml', 'coreml']) {
-      writeFileSync(join(cacheFolder, `probing-${device}`), '');
-    }
+  it('does not try again what ended the process twice', async () => {
+    const devices: DeviceName[] = ['cuda', 'webgpu', 'dml', 'coreml'];
+    const failed = (times: number) => {
+      for (const device of devices) {
+        writeFileSync(join(cacheFolder, `probing-${device}`), String(times));
+      }
+    };
+    failed(2);
     const { report } = await choose('auto', largeModel);
     strictEqual(report.device, 'cpu');
-    for (const { reason } of report.rejected) match(reason, /ended the engine process/);
+    for (const { reason } of report.rejected) match(reason, /ended the engine process 2 times/);
+
+    failed(1);
+    const again = await choose('auto', largeModel);
+    for (const { reason } of again.report.rejected) ok(!/ended the engine/.test(reason), reason);
+    for (const device of devices) rmSync(join(cacheFolder, `probing-${device}`), { force: true });
+  });
+
+  it('goes on to the next device when one is too small for the model', async () => {
+    const tried: DeviceName[] = [];
+    const { report } = await choose('auto', largeModel, async (device) => {
+      tried.push(device);
+      if (device !== 'cpu') throw new AvisError('outOfMemory', 'Too small.');
+      return device;
+    });
+    strictEqual(report.device, 'cpu');
+    strictEqual(tried.at(-1), 'cpu');
   });
 
   it('refuses a device that is not there when it is asked for by name', async () => {
