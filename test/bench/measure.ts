@@ -30,18 +30,21 @@ export async function interleave<Name extends string>(
 }
 
 /**
- * Milliseconds of a fast function, the least of what is seen in half a second: what else the machine
- * does can only add to it.
+ * Processor milliseconds of one call of a fast, single-threaded function, which unlike wall time don't
+ * grow with what else the machine does: the mean over at least 0.3 s, after a warm-up.
  */
-export function fastestMsOf(run: () => unknown): number {
-  let fastest = Infinity;
-  const end = performance.now() + 500;
-  while (performance.now() < end) {
-    const started = performance.now();
-    run();
-    fastest = Math.min(fastest, performance.now() - started);
-  }
-  return fastest;
+export function processorMsOf(run: () => unknown): number {
+  const meanOver = (budgetMs: number) => {
+    const before = process.cpuUsage();
+    for (let calls = 1; ; calls++) {
+      run();
+      const { user, system } = process.cpuUsage(before);
+      const spentMs = (user + system) / 1000;
+      if (spentMs >= budgetMs) return spentMs / calls;
+    }
+  };
+  meanOver(200);
+  return meanOver(300);
 }
 
 /** Slope of log(y) over log(x): 1 where y grows linearly with x. */
