@@ -36,8 +36,6 @@ const builds = [
     format: 'esm',
     outExtension: { '.js': '.mjs' },
     external: native,
-    // The processors come from transformers.js, whose browser runtime is not needed here.
-    alias: { 'onnxruntime-web': './src/engine/noWebRuntime.ts' },
     banner: {
       js: "import { createRequire as createRequireFromUrl } from 'node:module'; const require = createRequireFromUrl(import.meta.url);",
     },
