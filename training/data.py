@@ -32,6 +32,7 @@ class Batch:
     offset: torch.Tensor  # [M] position after the picture
     groups: list  # (slots, padded width) of the questions, see LanguageModel.forward
     target: torch.Tensor  # [M] next token where it belongs to the response, else -100
+    weight: torch.Tensor  # [M] of that token in the loss
     pixels: torch.Tensor | None  # uint8 [B, H, W, 3]
     next_index: int  # first scene seed not drawn yet: where to go on after an interruption
 
@@ -83,19 +84,23 @@ def make_batch(scenes, tokenizer, per_image, rng, draw, next_index):
     by_length = [
         sorted(range(i * per_image, (i + 1) * per_image), key=lambda n: lengths[n]) for i in range(len(scenes))
     ]
-    ids, offset, groups, target = [], [], [], []
+    ids, offset, groups, target, weight = [], [], [], [], []
+    answer_id = tokenizer.token_to_id("<answer>")
     for members in zip(*by_length):  # the shortest question of every picture, the second shortest, ...
         slots, width = [], max(lengths[n] for n in members)
         for i, n in enumerate(members):
             ids += prompts[n] + responses[n][:-1]
             target += [-100] * (len(prompts[n]) - 1) + responses[n]
+            # Long lists are not to drown short answers, nor the reasoning its conclusion.
+            size, start = len(responses[n]), responses[n].index(answer_id)
+            weight += [0.0] * (len(prompts[n]) - 1) + [size**-0.5] * (start + 1) + [2 * size**-0.5] * (size - start - 1)
             offset += range(lengths[n])
             slots += range(i * width, i * width + lengths[n])
         groups.append((torch.tensor(slots), width))
     tensor = lambda x: torch.tensor(x, dtype=torch.long)
     return Batch(
         rows, cols, len(scenes), tensor(word_at), tensor(word), tensor(ids), tensor(offset), groups,
-        tensor(target), torch.from_numpy(np.stack(pixels)) if draw else None, next_index,
+        tensor(target), torch.tensor(weight), torch.from_numpy(np.stack(pixels)) if draw else None, next_index,
     )  # fmt: skip
 
 

@@ -96,6 +96,8 @@ def ask_count(scene: Scene, rng: np.random.Generator) -> Question | None:
         n = sum(holds(condition, item) for item in scene.items)
         if n <= 9:
             by_count.setdefault(n, []).append(condition)
+    if not by_count:
+        return None
     weights = [COUNT_WEIGHTS[n] for n in by_count]
     ticket = rng.random() * sum(weights)
     for n, weight in zip(by_count, weights):

@@ -51,7 +51,7 @@ class Stage:
 STAGES = [
     Stage("symbolic", 1040, 6, 0.01, 3e-3, 0.8, 0.5),
     Stage("vision", 830, 1, 0.01, 2e-3, 0.6, 0.2),
-    Stage("joint", 1100, 5, 0.006, 1.5e-3, 0.55, 0.05),
+    Stage("joint", 1400, 5, 0.006, 1.5e-3, 0.5, 0.05),
 ]
 WARMUP_STEPS = 50
 EMA_DECAY = 0.995
@@ -125,7 +125,9 @@ class Trainer:
             (batch.offset + after + 1).expand(3, -1), batch.groups,
         )  # fmt: skip
         said = batch.target >= 0
-        loss = F.cross_entropy(self.model.logits(hidden[said]).float(), batch.target[said])
+        weight = batch.weight[said]
+        loss = F.cross_entropy(self.model.logits(hidden[said]).float(), batch.target[said], reduction="none")
+        loss = loss @ weight / weight.sum()
         return loss, self.place_loss(early[:, len(self.before) : -1], positions[:, :, len(self.before) : -1])
 
     def place_loss(self, early, positions):
