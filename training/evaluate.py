@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from training.data import fixed_examples, prefix_ids
 from training.generate import generate
@@ -25,6 +26,7 @@ from training.train import RUN_DIR, Trainer, load_checkpoint
 from training.world import token_words
 
 PER_IMAGE = 4
+ROWS = 384  # rollouts decoded together
 
 
 def answer_in(text):
@@ -91,34 +93,38 @@ class Bench:
 
     def answers(self, choose=None, rollouts=1, temperature=0.0, top_p=0.9, limit=140):
         """Texts said, `rollouts` for each example: list of lists. choose(scores, features) -> indices
-        kept, or None for all. Scenes with the same grid and the same number kept run together."""
-        groups = defaultdict(list)
-        kept = {}
+        of the visual tokens kept, or None for all."""
+        embed, start = self.model.embeddings, len(self.before)
+        prefixes, positions, afters = {}, {}, {}
         for key, scene in self.scenes.items():
-            kept[key] = choose(self.scores[key], self.features[key]) if choose else torch.arange(len(self.scores[key]))
-            for i in self.by_scene[key]:
-                # One row for each question: a scene's prefix is repeated, which costs little here.
-                groups[scene.height, scene.width, len(kept[key])].append((key, i))
+            rows, cols = scene.height // TOKEN_PX, scene.width // TOKEN_PX
+            features, where = self.features[key], visual_positions(rows, cols, start)
+            if choose:
+                kept = choose(self.scores[key], features)
+                features, where = features[kept], where[:, kept]
+            after = after_image(rows, cols, start)
+            prefixes[key] = torch.cat((embed[self.before], features, embed[self.after]))
+            positions[key] = torch.cat((torch.arange(start).expand(3, -1), where, torch.full((3, 1), after)), 1)
+            afters[key] = after + 1
         said = [[]] * len(self.examples)
-        size = max(1, 512 // rollouts)
-        for (height, width, _), members in groups.items():
-            rows, cols = height // TOKEN_PX, width // TOKEN_PX
-            where = visual_positions(rows, cols, len(self.before))
-            for at in range(0, len(members), size):
-                part = members[at : at + size]
-                embed = self.model.embeddings
-                prefix = torch.stack([
-                    torch.cat((embed[self.before], self.features[k][kept[k]], embed[self.after])) for k, _ in part
-                ])
-                after = after_image(rows, cols, len(self.before))
-                positions = torch.stack([
-                    torch.cat((torch.arange(len(self.before)).expand(3, -1), where[:, kept[k]], torch.full((3, 1), after)), 1)
-                    for k, _ in part
-                ], dim=1)
-                prompts = [self.examples[i].prompt for _, i in part]
-                out = generate(self.model, prefix, positions, after + 1, prompts, rollouts, temperature, top_p, limit)
-                for n, (_, i) in enumerate(part):
-                    said[i] = [self.tokenizer.decode(ids, skip_special_tokens=False) for ids in out[n * rollouts : (n + 1) * rollouts]]
+        scene_of = {i: key for key, members in self.by_scene.items() for i in members}
+        order = sorted(scene_of, key=lambda i: len(prefixes[scene_of[i]]))  # so that little is padded
+        size = max(1, ROWS // rollouts)
+        for at in range(0, len(order), size):
+            part = order[at : at + size]
+            keys = [scene_of[i] for i in part]
+            out = generate(
+                self.model,
+                pad_sequence([prefixes[k] for k in keys], batch_first=True),
+                torch.tensor([len(prefixes[k]) for k in keys]),
+                pad_sequence([positions[k].T for k in keys], batch_first=True).permute(2, 0, 1),
+                torch.tensor([afters[k] for k in keys]),
+                [self.examples[i].prompt for i in part],
+                rollouts, temperature, top_p, limit,
+            )  # fmt: skip
+            for n, i in enumerate(part):
+                texts = out[n * rollouts : (n + 1) * rollouts]
+                said[i] = [self.tokenizer.decode(ids, skip_special_tokens=False) for ids in texts]
         return said
 
     def right(self, said):

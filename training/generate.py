@@ -16,20 +16,19 @@ def sample(logits, temperature, top_p):
 
 
 @torch.no_grad()
-def generate(model, prefix, positions, after, prompts, rollouts=1, temperature=0.0, top_p=0.9, limit=140, stop=2):
-    """Answers to several questions about each picture.
+def generate(model, prefix, lengths, positions, after, prompts, rollouts=1, temperature=0.0, top_p=0.9, limit=140, stop=2):
+    """Answers to a question about each of B pictures.
 
-    prefix [B, P, hidden] with positions [3, B, P]; `after`: position of the first question token;
-    prompts: token id lists, len(prompts) / B for each picture in turn. Returns token id lists without
-    `stop`, `rollouts` for each prompt in turn. A rollout that reaches `limit` tokens is cut there.
+    prefix [B, P, hidden] with positions [3, B, P], of which the first lengths[b] count; after [B]: position
+    of the first question token; prompts: B token id lists. Returns token id lists without `stop`,
+    `rollouts` for each prompt in turn. A rollout that reaches `limit` tokens is cut there.
     """
     lm = model.model.language_model
     config = model.config
     kv, dim = config.kv_heads, config.head_dim
     batch, length, hidden = prefix.shape
-    row_image = torch.arange(batch).repeat_interleave(len(prompts) // batch)
     sizes = torch.tensor([len(p) for p in prompts])
-    width, count = int(sizes.max()), len(prompts)
+    width = int(sizes.max())
     cache = []  # per layer: keys and values [rows, kv, prefix + width + limit, dim]
 
     def attention(q, k, v, bias):  # q [B, T, heads, dim]; k, v [B, kv, S, dim] -> [B * T, hidden]
@@ -50,32 +49,34 @@ def generate(model, prefix, positions, after, prompts, rollouts=1, temperature=0
     def attend_prefix(i, q, k, v):
         q, k, v = (y.view(batch, length, -1, dim) for y in (q, k, v))
         k, v = k.transpose(1, 2), v.transpose(1, 2)
-        room = k.new_zeros(2, count, kv, length + width + limit, dim)
-        room[0, :, :, :length], room[1, :, :, :length] = k[row_image], v[row_image]
+        room = k.new_zeros(2, batch, kv, length + width + limit, dim)
+        room[0, :, :, :length], room[1, :, :, :length] = k, v
         cache.append(room)
         return attention(q, k, v, causal)
 
     run(prefix.reshape(-1, hidden), positions.flatten(1), attend_prefix)
 
-    ids = torch.zeros(count, width, dtype=torch.long)
+    ids = torch.zeros(batch, width, dtype=torch.long)
     for row, prompt in zip(ids, prompts):
         row[: len(prompt)] = torch.tensor(prompt)
-    bias = bias_from(torch.ones(width, length + width, dtype=torch.bool).tril(length))
+    seen = torch.ones(width, length + width, dtype=torch.bool).tril(length).repeat(batch, 1, 1)
+    seen[:, :, :length] &= (torch.arange(length) < lengths[:, None])[:, None]
+    bias = bias_from(seen)[:, None, None]
 
     def attend_prompt(i, q, k, v):
-        q, k, v = (y.view(count, width, -1, dim) for y in (q, k, v))
+        q, k, v = (y.view(batch, width, -1, dim) for y in (q, k, v))
         cache[i][0, :, :, length : length + width] = k.transpose(1, 2)
         cache[i][1, :, :, length : length + width] = v.transpose(1, 2)
         k, v = cache[i][:, :, :, : length + width]
         return attention(q, k, v, bias)
 
-    where = (after + torch.arange(width)).repeat(count).expand(3, -1)
+    where = (after[:, None] + torch.arange(width)).flatten().expand(3, -1)
     x = run(lm.embed_tokens(ids.flatten()).to(prefix.dtype), where, attend_prompt)
-    x = x.view(count, width, hidden)[torch.arange(count), sizes - 1]
+    x = x.view(batch, width, hidden)[torch.arange(batch), sizes - 1]
 
     x = x.repeat_interleave(rollouts, 0)
     cache = [room.repeat_interleave(rollouts, 1) for room in cache]
-    sizes = sizes.repeat_interleave(rollouts)
+    sizes, lengths, after = (y.repeat_interleave(rollouts) for y in (sizes, lengths, after))
     said = [[] for _ in range(len(x))]
     rollout_of = torch.arange(len(x))  # rollout that each row of x and cache belongs to
     going = torch.ones(len(x), dtype=torch.bool)
@@ -87,13 +88,14 @@ def generate(model, prefix, positions, after, prompts, rollouts=1, temperature=0
         if not going.any() or step == limit - 1:
             break
         if going.float().mean() < 0.75:  # moving the cache costs: only when a quarter has ended
-            token, sizes, rollout_of = token[going], sizes[going], rollout_of[going]
+            token, rollout_of = token[going], rollout_of[going]
+            sizes, lengths, after = sizes[going], lengths[going], after[going]
             cache = [room[:, going] for room in cache]
             going = going[going]
         end = length + width + step
         seen = torch.ones(len(token), end + 1, dtype=torch.bool)
-        columns = torch.arange(width)
-        seen[:, length : length + width] = columns[None] < sizes[:, None]
+        seen[:, :length] = torch.arange(length) < lengths[:, None]
+        seen[:, length : length + width] = torch.arange(width) < sizes[:, None]
         bias = bias_from(seen)[:, None, None, None]
 
         def attend_step(i, q, k, v):

@@ -92,7 +92,12 @@ def test_same_words_from_onnxruntime(trained, tmp_path):
         (torch.arange(len(before)).expand(3, -1), visual_positions(rows, cols, len(before)), torch.full((3, 1), after)), 1
     )
     prompts = [e.prompt for e in examples]
-    want = generate(model, prefix, where[:, None], after + 1, prompts, limit=24)
+    both = lambda x: torch.cat((x, x))
+    # Padding behind the prefix must not show.
+    padded = torch.nn.functional.pad(both(prefix), (0, 0, 0, 3))
+    spread = torch.nn.functional.pad(where, (0, 3))[:, None].expand(-1, 2, -1)
+    lengths, starts = torch.tensor([prefix.shape[1]] * 2), torch.tensor([after + 1] * 2)
+    want = generate(model, padded, lengths, spread, starts, prompts, limit=24)
 
     grid = np.array([[1, rows * 2, cols * 2]], np.int64)
     image, _ = session["vision_encoder"].run(None, {"pixel_values": hf_patches(pixels).numpy(), "image_grid_thw": grid})
