@@ -1,7 +1,7 @@
 /** The models in the extension's global storage. No `vscode` in it. */
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { DownloadPlan } from '../hub/downloadPlan';
+import { type DownloadPlan, planFile } from '../hub/downloadPlan';
 
 export interface StoredModel {
   /** Absolute; of an unfinished one too, where it will be. */
@@ -36,7 +36,7 @@ export class ModelStore {
     const finished = !name.endsWith(partialSuffix);
     const folder = join(this.root, finished ? name : name.slice(0, -partialSuffix.length));
     try {
-      const text = await readFile(join(this.root, name, 'avis-download.json'), 'utf8');
+      const text = await readFile(join(this.root, name, planFile), 'utf8');
       return { folder, plan: JSON.parse(text) as DownloadPlan, finished };
     } catch {
       return undefined; // not a download

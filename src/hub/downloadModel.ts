@@ -9,7 +9,7 @@ import { mkdir, open, readFile, rename, rm, stat, statfs, writeFile } from 'node
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AvisError } from '../shared/errors';
-import type { DownloadPlan, RepositoryFile } from './downloadPlan';
+import { type DownloadPlan, planFile, type RepositoryFile } from './downloadPlan';
 import { explainHubError, type HubConnection } from './hubConnection';
 import { TransferSpeed } from './transferSpeed';
 
@@ -39,7 +39,6 @@ export interface DownloadOptions {
 const maxBreaks = 5;
 const progressIntervalMs = 250;
 const spareBytes = 64 * 1024 * 1024;
-const planFile = 'avis-download.json';
 const unfinishedSuffix = '.part';
 
 /**

@@ -19,6 +19,9 @@ export interface DownloadPlan {
   totalBytes: number;
 }
 
+/** Where a download notes its plan, in the model's own folder. */
+export const planFile = 'avis-download.json';
+
 const suffixes: Record<string, string> = {
   fp32: '',
   fp16: '_fp16',
@@ -78,8 +81,12 @@ export function estimateMemoryBytes({ files }: Pick<DownloadPlan, 'files'>): num
   return 1.5 * graphs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
-/** Configuration, tokenizer and templates in the top folder, the policy in avis/. */
+/**
+ * Configuration, tokenizer and templates in the top folder, the policy in avis/. A repository's file in
+ * the place of our notes would say what to remove, so it is left out, however a disk compares names.
+ */
 function isDescription(path: string): boolean {
+  if (path.toLowerCase() === planFile) return false;
   if (path.startsWith('avis/')) return true;
   return !path.includes('/') && /\.(json|jinja|txt|model)$|^LICEN[CS]E/i.test(path);
 }

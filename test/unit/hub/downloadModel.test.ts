@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -180,6 +181,21 @@ describe('downloadModel', () => {
     await download();
     assertWhole();
     assert.ok(hub.requests.every(({ path }) => !path.includes('vision_encoder')));
+  });
+
+  it('never takes a repository’s file for its own notes', async () => {
+    const victim = join(dirname(folder), 'victim');
+    writeFileSync(victim, '');
+    const notes = { files: [{ path: '../victim', checksum: { kind: 'gitBlob', hex: '' } }] };
+    hub.files.set('Avis-Download.json', small(JSON.stringify(notes)));
+    hub.files.set('avis-download.json', small(JSON.stringify(notes)));
+    const onProgress = ({ path }: DownloadProgress) => path === decoder && abort.abort();
+    await assert.rejects(download({ onProgress }));
+    abort = new AbortController();
+    await download();
+    assertWhole();
+    assert.ok(existsSync(victim), 'a file outside the folder was removed');
+    assert.ok(!existsSync(join(folder, 'Avis-Download.json')), 'it is the same file on some disks');
   });
 
   it('gives up after several breaks without a byte, and keeps what there is', async () => {
