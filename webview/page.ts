@@ -196,6 +196,7 @@ export function createPage({ update, ask, post }: PageContext) {
         total: seen?.visual.total ?? 0,
         rollouts: rolloutsFor(difficultyShown, settings.rollouts, bins),
         predictedSaving: predictedSaving(prediction),
+        hasPredictor: knownModel?.hasPredictor ?? true,
         defaults: defaultsFor(knownModel?.policy ?? null),
       });
       difficulty.render({

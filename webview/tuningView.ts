@@ -17,6 +17,8 @@ export interface TuningInput {
   rollouts: PredictedRollouts | null;
   /** What the levers would save, in words; empty while they ask what was run. */
   predictedSaving: string;
+  /** Without a difficulty predictor the Beta rule ends adaptive rollouts. */
+  hasPredictor: boolean;
   /** Of the model's policy; an adaptive mode starts there. */
   defaults: AskSettings;
 }
@@ -112,6 +114,15 @@ export function createTuningView(actions: TuningActions) {
     },
     (k, final) => change({ rollouts: { mode: 'fixed', k } }, final),
   );
+  const confidence = createLever(
+    {
+      label: 'Confidence',
+      title: 'This model has no difficulty predictor: rollouts end once the Beta rule is this sure',
+      ...settingRanges.confidence,
+      step: 0.01,
+    },
+    (value, final) => change({ confidence: value }, final),
+  );
   const kText = element('span', { class: 'group-figure' });
 
   const temperature = createLever(
@@ -179,6 +190,7 @@ export function createTuningView(actions: TuningActions) {
         ratio.root,
         element('div', { class: 'group-head' }, rolloutMode.root, kText),
         cap.root,
+        confidence.root,
         fixedK.root,
       ),
       element(
@@ -208,6 +220,8 @@ export function createTuningView(actions: TuningActions) {
     rolloutMode.render(settings.rollouts.mode);
     cap.root.hidden = settings.rollouts.mode !== 'adaptive';
     fixedK.root.hidden = settings.rollouts.mode !== 'fixed';
+    confidence.root.hidden = settings.rollouts.mode !== 'adaptive' || input.hasPredictor;
+    confidence.render(settings.confidence);
     if (settings.rollouts.mode === 'adaptive') cap.render(settings.rollouts.cap);
     else fixedK.render(settings.rollouts.k);
     const adaptive = settings.rollouts.mode === 'adaptive';

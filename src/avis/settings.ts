@@ -6,6 +6,7 @@ export const settingRanges = {
   ratio: { min: 0, max: 0.99 },
   cap: { min: 1, max: 16 },
   k: { min: 1, max: 16 },
+  confidence: { min: 0.5, max: 0.999 },
   temperature: { min: 0.01, max: 2 },
   topP: { min: 0.01, max: 1 },
   seed: { min: 0, max: 2 ** 32 - 1 },
@@ -17,6 +18,7 @@ export function defaultSettings(policy: ModelInfo['policy']): AskSettings {
   return {
     prune: { mode: 'adaptive', tauDegrees: policy?.tauDegrees ?? 45 },
     rollouts: { mode: 'adaptive', cap: 7 },
+    confidence: 0.95, // as Adaptive-Consistency (Aggarwal et al. 2023)
     temperature: policy?.temperature ?? 0.7,
     topP: policy?.topP ?? 0.9,
     seed: 0,

@@ -31,6 +31,9 @@ export const settingsSchema = z.strictObject({
       }),
     ])
     .describe('How many rollouts are sampled and voted on; a single one is decoded greedily.'),
+  confidence: numberWithin('confidence').describe(
+    'Without a difficulty predictor, adaptive rollouts end when the Beta rule is this sure of the majority.',
+  ),
   temperature: numberWithin('temperature').describe('Sampling temperature where K > 1.'),
   topP: numberWithin('topP').describe('Nucleus sampling mass where K > 1.'),
   seed: integerWithin('seed').describe('Seed of the rollouts, an unsigned 32-bit number.'),

@@ -18,6 +18,8 @@ export const usage = `Usage: ask [options] [--] IMAGE QUESTION
   --tau DEGREES              threshold of adaptive pruning, 0 to 90
   --rollouts adaptive|1..16  answers to sample and vote on: by predicted difficulty, or a fixed K
   --cap K                    the most rollouts that adaptive may choose, 1 to 16
+  --confidence C             0.5 to 0.999: where the model has no difficulty predictor, how sure the
+                             votes must be before adaptive rollouts end
   --temperature T            0.01 to 2 (K = 1 is always greedy)
   --top-p P                  0.01 to 1
   --seed N                   the same seed, model and device give the same rollouts
@@ -60,6 +62,7 @@ const optionOf: Record<string, string> = {
   'settings.prune.tauDegrees': '--tau',
   'settings.rollouts.k': '--rollouts',
   'settings.rollouts.cap': '--cap',
+  'settings.confidence': '--confidence',
   'settings.temperature': '--temperature',
   'settings.topP': '--top-p',
   'settings.seed': '--seed',
@@ -98,6 +101,7 @@ export function parseArguments(argv: string[]): AskArguments | null {
     rollouts: readMode('rollouts', values.rollouts),
     cap: readNumber('cap', values.cap),
     others: {
+      ...present('confidence', readNumber('confidence', values.confidence)),
       ...present('temperature', readNumber('temperature', values.temperature)),
       ...present('topP', readNumber('top-p', values['top-p'])),
       ...present('seed', readNumber('seed', values.seed)),
@@ -164,6 +168,7 @@ function parse(argv: string[]) {
         tau: { type: 'string' },
         rollouts: { type: 'string' },
         cap: { type: 'string' },
+        confidence: { type: 'string' },
         temperature: { type: 'string' },
         'top-p': { type: 'string' },
         seed: { type: 'string' },

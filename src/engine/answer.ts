@@ -197,7 +197,7 @@ export class Answerer {
     }
     timing.predictor = performance.now() - started;
 
-    return chooseDifficulty(settings.rollouts, solvability, checkpoint.policy?.settings.bins);
+    return chooseDifficulty(settings, solvability, checkpoint.policy?.settings.bins);
   }
 
   private async prefill(
@@ -263,6 +263,7 @@ export class Answerer {
       const wave = nextWave(
         rollouts.map(({ answer }) => answer),
         most,
+        settings.confidence,
       );
       if (wave === 0) return rollouts;
       const count = rollouts.length + wave;

@@ -1,10 +1,7 @@
 import { isAnswerSettled } from '../avis/betaStopping';
 import { chooseRollouts, defaultBins } from '../avis/policy';
 import { tallyVotes } from '../avis/vote';
-import type { DifficultyResult, PolicyBin, RolloutSetting } from '../shared/types';
-
-/** Adaptive-Consistency's own choice (Aggarwal et al. 2023). */
-const betaConfidence = 0.95;
+import type { AskSettings, DifficultyResult, PolicyBin } from '../shared/types';
 
 /**
  * How many rollouts to run: as many as asked for, as the policy has for p̂, or, without a predictor,
@@ -12,7 +9,7 @@ const betaConfidence = 0.95;
  * @param solvability p̂; null where the checkpoint has no predictor
  */
 export function chooseDifficulty(
-  rollouts: RolloutSetting,
+  { rollouts, confidence }: Pick<AskSettings, 'rollouts' | 'confidence'>,
   solvability: number | null,
   bins: PolicyBin[] = defaultBins,
 ): DifficultyResult {
@@ -22,7 +19,13 @@ export function chooseDifficulty(
   }
   const { cap } = rollouts;
   if (solvability === null) {
-    return { source: 'betaStopping', solvability, wanted: cap, k: nextWave([], cap), cap };
+    return {
+      source: 'betaStopping',
+      solvability,
+      wanted: cap,
+      k: nextWave([], cap, confidence),
+      cap,
+    };
   }
   return { source: 'predictor', solvability, ...chooseRollouts(solvability, bins, cap), cap };
 }
@@ -32,14 +35,19 @@ export function chooseDifficulty(
  * share the prefill, and none is started that the rule could do without.
  * @param answers of the rollouts so far; null = abstained
  * @param most rollouts in all
+ * @param confidence in (½, 1)
  * @returns 0 when the rule holds or `most` are done
  */
-export function nextWave(answers: readonly (string | null)[], most: number): number {
+export function nextWave(
+  answers: readonly (string | null)[],
+  most: number,
+  confidence: number,
+): number {
   const { counts } = tallyVotes([...answers]);
   const [leader = 0, ...others] = counts.map(({ rollouts }) => rollouts.length);
   const room = most - answers.length;
   for (let wave = 0; wave < room; wave++) {
-    if (isAnswerSettled([leader + wave, ...others], betaConfidence)) return wave;
+    if (isAnswerSettled([leader + wave, ...others], confidence)) return wave;
   }
   return room;
 }

@@ -56,6 +56,7 @@ export function readStartSettings(policy: ModelInfo['policy']): AskSettings {
       settings.get('rolloutMode') === 'fixed'
         ? { mode: 'fixed', k: whole('rollouts', 'k', 5) }
         : { mode: 'adaptive', cap: whole('rolloutCap', 'cap', 7) },
+    confidence: number('confidence', 'confidence', defaults.confidence),
     temperature: number('temperature', 'temperature', defaults.temperature),
     topP: number('topP', 'topP', defaults.topP),
     seed: whole('seed', 'seed', defaults.seed),

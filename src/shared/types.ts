@@ -11,6 +11,8 @@ export type RolloutSetting = { mode: 'adaptive'; cap: number } | { mode: 'fixed'
 export interface AskSettings {
   prune: PruneSetting;
   rollouts: RolloutSetting;
+  /** In (½, 1): where the model has no difficulty predictor, how sure the Beta rule must be to stop. */
+  confidence: number;
   temperature: number;
   topP: number;
   /** Unsigned 32-bit; the same seed, model and device give the same rollouts. */

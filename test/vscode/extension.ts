@@ -4,12 +4,7 @@ import { readFileSync } from 'node:fs';
 import * as vscode from 'vscode';
 import type { AvisApi } from '../../src/host/avisApi';
 import type { AskSettings } from '../../src/shared/types';
-
-export interface Sample {
-  file: string;
-  question: string;
-  answer: string;
-}
+import type { Sample } from '../scripts/suite';
 
 export const extension: vscode.Extension<AvisApi> = findExtension();
 
@@ -27,6 +22,7 @@ export function samples(): Sample[] {
 export const quickSettings: AskSettings = {
   prune: { mode: 'fixed', ratio: 0.5 },
   rollouts: { mode: 'fixed', k: 3 },
+  confidence: 0.95,
   temperature: 0.7,
   topP: 0.9,
   seed: 1,

@@ -16,6 +16,7 @@ describe('settings', () => {
     assert.deepEqual(defaultSettings(null), {
       prune: { mode: 'adaptive', tauDegrees: 45 },
       rollouts: { mode: 'adaptive', cap: 7 },
+      confidence: 0.95,
       temperature: 0.7,
       topP: 0.9,
       seed: 0,
@@ -45,6 +46,7 @@ describe('settings', () => {
     for (const end of ['min', 'max'] as const) {
       const at = (name: keyof typeof settingRanges) => settingRanges[name][end];
       const shared = {
+        confidence: at('confidence'),
         temperature: at('temperature'),
         topP: at('topP'),
         seed: at('seed'),

@@ -14,6 +14,7 @@ const defaults = defaultSettings({
 const fromConfig: AskSettings = {
   prune: { mode: 'fixed', ratio: 0.5 },
   rollouts: { mode: 'adaptive', cap: 3 },
+  confidence: 0.9,
   temperature: 1,
   topP: 0.7,
   seed: 5,
@@ -52,11 +53,12 @@ describe('command-line arguments', () => {
 
   it('set every setting', () => {
     const options =
-      '--prune 0.75 --rollouts 5 --temperature 0.5 --top-p 1 --seed 42 --max-new-tokens 64 ' +
+      '--prune 0.75 --rollouts 5 --confidence 0.8 --temperature 0.5 --top-p 1 --seed 42 --max-new-tokens 64 ' +
       '--no-thinking --no-early-stop';
     assert.deepEqual(settingsFor(options.split(' ')), {
       prune: { mode: 'fixed', ratio: 0.75 },
       rollouts: { mode: 'fixed', k: 5 },
+      confidence: 0.8,
       temperature: 0.5,
       topP: 1,
       seed: 42,

@@ -33,6 +33,7 @@ export function testSettings(changes: Partial<AskSettings> = {}): AskSettings {
     ...defaultSettings(null),
     prune: { mode: 'fixed', ratio: 0 },
     rollouts: { mode: 'fixed', k: 3 },
+    confidence: 0.95,
     temperature: 1,
     topP: 0.95,
     maxNewTokens: 12,
