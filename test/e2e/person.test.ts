@@ -7,7 +7,7 @@ import type { Browser, Frame, Locator } from 'playwright-core';
 import sharp from 'sharp';
 import { parseConfig } from '../../src/avis/config';
 import { launchBrowser } from '../scripts/browser';
-import { prepareWorkspace } from '../scripts/suite';
+import { prepareWorkspace, readSamples } from '../scripts/suite';
 import {
   developmentFolder,
   installVsCodeServer,
@@ -30,10 +30,10 @@ import {
   type Workbench,
 } from '../scripts/workbench';
 
-const image = '03-background.png';
-const question = 'How many diamonds do you see?';
+const [firstSample, , subject, ...otherSamples] = readSamples();
+const { file: image, question } = subject!;
 const runRows = '#runs tr[data-id]';
-const exported = '03-background.avis.json';
+const exported = image.replace(/\.\w+$/, '.avis.json');
 
 describe('a person asks about an image', function () {
   this.bail(true);
@@ -188,12 +188,12 @@ describe('a person asks about an image', function () {
     const { page } = workbench;
     await runCommandByTitle(page, 'View: Toggle Primary Side Bar Visibility');
     await page
-      .locator('.explorer-folders-view .monaco-list-row', { hasText: '01-one-thing.png' })
+      .locator('.explorer-folders-view .monaco-list-row', { hasText: firstSample!.file })
       .dblclick();
     await page.locator(`.editor-actions [aria-label^="${askTitle}"]`).click();
     const input = quickInput(page);
     await input.waitFor();
-    await input.fill('Name the object.');
+    await input.fill(firstSample!.question);
     await page.keyboard.press('Enter');
     panel = await findWebview(page, '#answer');
     await waitForRun(panel, 1);
@@ -201,7 +201,7 @@ describe('a person asks about an image', function () {
 
   it('asks the same question of several images at once', async () => {
     const { page } = workbench;
-    const images = ['04-exists.png', '05-neighbour.png'];
+    const images = otherSamples.slice(0, 2).map(({ file }) => file);
     const rowOf = (name: string) =>
       page.locator('.explorer-folders-view .monaco-list-row', { hasText: name });
     await rowOf(images[0]!).click();

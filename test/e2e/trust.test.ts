@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { launchBrowser } from '../scripts/browser';
-import { prepareWorkspace } from '../scripts/suite';
+import { prepareWorkspace, readSamples } from '../scripts/suite';
 import { developmentFolder, installVsCodeServer, startVsCodeServer } from '../scripts/vscodeServer';
 import {
   askInExplorer,
@@ -14,6 +14,8 @@ import {
   saveScreenshot,
   waitForRun,
 } from '../scripts/workbench';
+
+const sample = readSamples()[0]!;
 
 describe('a workspace that names a model folder', () => {
   let browser: Browser;
@@ -47,7 +49,7 @@ describe('a workspace that names a model folder', () => {
         workspace,
         extensions: [await developmentFolder()],
       });
-      const panel = await askInExplorer(page, '01-one-thing.png', 'Name the object.');
+      const panel = await askInExplorer(page, sample.file, sample.question);
       return await waitForRun(panel, 1).then(
         () => panel.locator('#answer .answer').innerText(),
         (error: Error) => error.message,

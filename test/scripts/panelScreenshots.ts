@@ -1,6 +1,6 @@
 /**
  * Asks about an image as a person does and saves the panel in light, dark, high contrast and 400 px
- * narrow to test/artefacts/panel-*.png. Also the README's pictures, from a run on the sample images.
+ * narrow to test/artefacts/panel-*.png. The README's picture is one of them.
  *   npm run screenshots [-- WORKSPACE_FOLDER IMAGE_NAME QUESTION]
  */
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { launchBrowser } from './browser';
 import { samplesFolder } from './paths';
+import { readSamples } from './suite';
 import { developmentFolder, installVsCodeServer, startVsCodeServer } from './vscodeServer';
 import {
   askInExplorer,
@@ -19,11 +20,9 @@ import {
   waitForRun,
 } from './workbench';
 
-const [
-  workspace = samplesFolder,
-  image = '03-background.png',
-  question = 'How many diamonds do you see?',
-] = process.argv.slice(2);
+const sample = readSamples()[1]!;
+const [workspace = samplesFolder, image = sample.file, question = sample.question] =
+  process.argv.slice(2);
 
 const serverFolder = await installVsCodeServer();
 const browser = await launchBrowser();
@@ -39,20 +38,25 @@ try {
       const workbench = await openWorkbench(browser, server, {
         workspace,
         extensions: [await developmentFolder()],
+        heightPx: 1240,
       });
       const { page } = workbench;
       try {
         const panel = await askInExplorer(page, image, question);
         await waitForRun(panel, 1);
         console.log(await saveScreenshot(page, `panel-${theme}`));
+        if (theme !== 'dark') continue;
         await runCommandByTitle(page, 'View: Close Primary Side Bar');
-        await page.setViewportSize({ width: 448, height: 1000 });
-        if (theme === 'dark') console.log(await saveScreenshot(page, 'panel-narrow'));
+        await page.setViewportSize({ width: 448, height: 2000 }); // the activity bar takes 48
+        await panel.waitForFunction(
+          () => document.documentElement.scrollWidth <= document.documentElement.clientWidth,
+        );
+        console.log(await saveScreenshot(page, 'panel-narrow'));
       } catch (error) {
         await fail(workbench, `panelScreenshots-${theme}`, error);
       }
-      await page.context().close();
     } finally {
+      for (const context of browser.contexts()) await context.close();
       server.stop();
       await rm(dataFolder, { recursive: true, force: true });
     }

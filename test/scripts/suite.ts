@@ -1,5 +1,5 @@
 /** The suite that runs inside VS Code: compiled once, run on the npm server or on the desktop. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,6 +35,17 @@ export async function compileSuite(): Promise<string> {
     logLevel: 'warning',
   });
   return join(outdir, 'index.cjs');
+}
+
+/** A picture of media/samples and what to ask about it. */
+export interface Sample {
+  file: string;
+  question: string;
+  answer: string;
+}
+
+export function readSamples(): Sample[] {
+  return JSON.parse(readFileSync(join(samplesFolder, 'questions.json'), 'utf8')) as Sample[];
 }
 
 /** Copies the sample images to a folder that tests may write into. */

@@ -8,7 +8,7 @@ import type { Browser } from 'playwright-core';
 import { launchBrowser } from '../scripts/browser';
 import { root } from '../scripts/paths';
 import { packageVsix } from '../scripts/packageVsix';
-import { prepareWorkspace } from '../scripts/suite';
+import { prepareWorkspace, readSamples } from '../scripts/suite';
 import {
   extensionsFolder,
   installExtension,
@@ -24,6 +24,8 @@ import {
   waitForRun,
   type Workbench,
 } from '../scripts/workbench';
+
+const sample = readSamples()[0]!;
 
 describe('the VSIX', () => {
   let dataFolder: string;
@@ -117,7 +119,7 @@ describe('the VSIX', () => {
       extensions: [],
     });
     try {
-      const panel = await askInExplorer(workbench.page, '01-one-thing.png', 'Name the object.');
+      const panel = await askInExplorer(workbench.page, sample.file, sample.question);
       await waitForRun(panel, 1);
       assert.notEqual(await panel.locator('#answer .answer').innerText(), '');
     } catch (error) {
