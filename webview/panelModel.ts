@@ -163,9 +163,12 @@ export function applyHostMessage(
       if (message.purpose === 'vanilla') return { ...model, live, notice: null };
       const draft: Draft = { question: message.question, settings: message.settings };
       const own = model.asked.findIndex((asked) => sameDraft(asked, draft));
+      // A page that was hidden hears of a run again; the draft that it kept may be newer.
+      const known = own >= 0 || (model.fromHost !== null && sameDraft(model.fromHost, draft));
       return {
         ...model,
-        ...(own >= 0 ? { asked: model.asked.slice(own + 1) } : draft),
+        ...(known ? {} : draft),
+        asked: model.asked.slice(own + 1),
         fromHost: { ...draft, autoRun: model.fromHost?.autoRun ?? model.autoRun },
         live,
         notice: null,

@@ -162,6 +162,16 @@ describe('draft of question and levers', () => {
     assert.equal(newer.question, 'New?');
   });
 
+  it('survives being hidden in mid-run, and the run is on show again', () => {
+    const running = after([subject(), start(1)]);
+    const saved = stateToKeep({ ...running, settings: moved, question: 'Draft' })!;
+    const named = subject({ question: 'How many?' });
+    const back = after([start(1)], applyHostMessage(emptyModel, named, saved, 0));
+    assert.equal(shownLive(back)?.question, 'How many?');
+    assert.deepEqual(back.settings, moved);
+    assert.equal(back.question, 'Draft');
+  });
+
   it('knows the model that was loaded before, until another is', () => {
     const saved = stateToKeep(after([subject()]))!;
     const unloaded = subject({ model: { status: 'unloaded' } });
