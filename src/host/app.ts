@@ -154,7 +154,10 @@ export class App implements AvisApi, vscode.Disposable {
   }
 
   private async retry({ session }: Panel): Promise<void> {
-    if (this.engine.state.status === 'failed') await this.engine.restart();
+    if (this.engine.state.status === 'failed') {
+      await this.engine.restart();
+      this.warmUp();
+    }
     await session.retry();
   }
 

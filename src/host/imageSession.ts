@@ -41,7 +41,7 @@ export class ImageSession {
   readonly models = new Map<number, ModelInfo>();
   private active: ActiveRun | undefined;
   /** The newest run, when it failed: a panel that comes later must hear of it. */
-  private failed: { run: ActiveRun; error: ErrorData } | undefined;
+  private failed: { id: number; error: ErrorData } | undefined;
   private last: { question: string; settings: AskSettings | null; purpose: RunPurpose } | undefined;
   private nextId = 1;
   private heldTexts = new Map<number, AskProgress>();
@@ -82,13 +82,13 @@ export class ImageSession {
       view,
       model: this.options.engine.state,
     });
-    const run = this.active ?? this.failed?.run;
-    if (!run) return;
-    this.postStart(run);
-    for (const progress of run.progress.values()) {
-      this.options.post({ type: 'updateRun', id: run.id, progress });
+    if (this.failed) this.options.post({ type: 'failRun', ...this.failed });
+    if (!this.active) return;
+    const { id, progress } = this.active;
+    this.postStart(this.active);
+    for (const one of progress.values()) {
+      this.options.post({ type: 'updateRun', id, progress: one });
     }
-    if (this.failed) this.options.post({ type: 'failRun', id: run.id, error: this.failed.error });
   }
 
   /**
@@ -138,17 +138,17 @@ export class ImageSession {
       this.end(run, { type: 'finishRun', record });
       return result;
     } catch (error) {
-      const failure = toErrorData(error);
-      if (this.active === run) this.failed = { run, error: failure };
-      this.end(run, { type: 'failRun', id: run.id, error: failure });
+      const failure = { id: run.id, error: toErrorData(error) };
+      if (this.active === run) this.failed = failure;
+      this.end(run, { type: 'failRun', ...failure });
       throw error;
     }
   }
 
-  /** Runs the last request again, such as after a crash. */
+  /** Runs the last request again where it failed, such as after a crash. */
   async retry(): Promise<void> {
-    const last = this.last;
-    if (last) await this.run(last.question, last.settings, last.purpose);
+    const { last, failed } = this;
+    if (last && failed) await this.run(last.question, last.settings, last.purpose);
   }
 
   cancel(reason = new AvisError('canceled', 'Canceled.')): void {
