@@ -9,13 +9,22 @@ export function countedFlops(flops: StageFlops): number {
 
 /** The vanilla measurement of the same question, when one was run. */
 export function vanillaOf(run: RunRecord, runs: readonly RunRecord[]): RunRecord | null {
-  const { question, model } = run.result;
+  const { question, model, settings } = run.result;
   const matches = (other: RunRecord) =>
     other.purpose === 'vanilla' &&
     other.result.question === question &&
     other.result.model.name === model.name &&
-    other.result.settings.thinking === run.result.settings.thinking;
+    other.result.settings.thinking === settings.thinking &&
+    isAsLongAs(other, settings.maxNewTokens);
   return runs.findLast(matches) ?? null;
+}
+
+/** Whether the run would have generated the same with this limit. */
+function isAsLongAs({ result }: RunRecord, maxNewTokens: number): boolean {
+  if (result.settings.maxNewTokens === maxNewTokens) return true;
+  return result.rollouts.every(
+    ({ tokens, stopped }) => stopped === 'endOfTurn' && tokens <= maxNewTokens,
+  );
 }
 
 /** A run's compute, with vanilla's estimated cost replaced by a measured one where there is one. */

@@ -46,14 +46,15 @@ export interface EncodedImage {
   visual: VisualFeatures;
 }
 
+type VanillaAnswer = Pick<RolloutResult, 'tokens' | 'stopped'>;
 type Report = (progress: AskProgress) => void;
 
 /** Answers queries about one model; what was computed for a query is there for the next. */
 export class Answerer {
   private readonly images: ByteCache<EncodedImage>;
   private readonly prefills: ByteCache<Prefill>;
-  /** Length of the greedy, unpruned answer, where it was once run; by prompt. */
-  private readonly vanillaAnswers = new ByteCache<number>(cachedVanillaAnswers);
+  /** How the greedy, unpruned answer ended, where it was once run; by prompt. */
+  private readonly vanillaAnswers = new ByteCache<VanillaAnswer>(cachedVanillaAnswers);
 
   /** @param cacheBytes shared out between features and prefills, which are far larger. */
   constructor(
@@ -97,8 +98,8 @@ export class Answerer {
     timing.rollouts = performance.now() - rolloutsStarted;
     timing.total = performance.now() - started;
 
-    if (settings.prune.mode === 'fixed' && keep.length === visualResult.total) {
-      if (rollouts.length === 1) this.vanillaAnswers.set(promptKey, rollouts[0]!.tokens, 1);
+    if (keep.length === visualResult.total && rollouts.length === 1) {
+      this.noteVanilla(promptKey, rollouts[0]!);
     }
     return {
       image,
@@ -115,7 +116,7 @@ export class Answerer {
         visualTokens: visualResult.total,
         keptTokens: keep.length,
         rolloutTokens: rollouts.map(({ tokens }) => tokens),
-        vanillaAnswerTokens: this.vanillaAnswerTokens(promptKey, rollouts),
+        vanillaAnswerTokens: this.vanillaAnswerTokens(promptKey, rollouts, settings.maxNewTokens),
       }),
       timing,
       model: { name: info.name, family: info.family, device: info.device.device },
@@ -275,12 +276,22 @@ export class Answerer {
     }
   }
 
+  /** Of two runs the longer one tells more: the other is its beginning. */
+  private noteVanilla(promptKey: string, { tokens, stopped }: VanillaAnswer): void {
+    const known = this.vanillaAnswers.get(promptKey);
+    if (!known || tokens > known.tokens) this.vanillaAnswers.set(promptKey, { tokens, stopped }, 1);
+  }
+
   private vanillaAnswerTokens(
     promptKey: string,
     rollouts: RolloutResult[],
+    maxNewTokens: number,
   ): { tokens: number; source: 'measured' | 'estimated' } {
-    const measured = this.vanillaAnswers.get(promptKey);
-    if (measured !== undefined) return { tokens: measured, source: 'measured' };
+    const vanilla = this.vanillaAnswers.get(promptKey);
+    // One that was cut at a lower limit doesn't tell how it would have gone on.
+    if (vanilla && (vanilla.stopped === 'endOfTurn' || vanilla.tokens >= maxNewTokens)) {
+      return { tokens: Math.min(vanilla.tokens, maxNewTokens), source: 'measured' };
+    }
     const finished = rollouts.filter(({ stopped }) => stopped !== 'earlyStop');
     const lengths = (finished.length ? finished : rollouts).map(({ tokens }) => tokens);
     const mean = lengths.reduce((sum, tokens) => sum + tokens, 0) / lengths.length;

@@ -14,6 +14,14 @@ function vanilla(id: number, change: (run: RunRecord) => void = () => {}): RunRe
   return made;
 }
 
+/** Vanilla under another limit, and how it ended. */
+function limited(limit: number, tokens: number, stopped: 'endOfTurn' | 'maxNewTokens'): RunRecord {
+  return vanilla(2, ({ result }) => {
+    result.settings = { ...result.settings, maxNewTokens: limit };
+    result.rollouts = [{ ...result.rollouts[0]!, tokens, stopped }];
+  });
+}
+
 describe('measured vanilla', () => {
   const run = record(1);
 
@@ -39,5 +47,14 @@ describe('measured vanilla', () => {
     assert.equal(vanillaOf(run, [run, older, newer, ...others]), newer);
     assert.equal(vanillaOf(run, [run, ...others]), null);
     assert.equal(computeWithVanilla(run, [run, ...others]), run.result.compute);
+  });
+
+  it('leaves one out that another limit cut, or would have cut', () => {
+    const { maxNewTokens } = run.result.settings;
+    const cut = limited(8, 8, 'maxNewTokens');
+    const longer = limited(2 * maxNewTokens, maxNewTokens + 1, 'endOfTurn');
+    assert.equal(vanillaOf(run, [run, cut, longer]), null);
+    const ended = limited(2 * maxNewTokens, maxNewTokens, 'endOfTurn');
+    assert.equal(vanillaOf(run, [run, ended, cut, longer]), ended);
   });
 });

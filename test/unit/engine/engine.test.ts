@@ -111,6 +111,21 @@ describe('engine', () => {
     strictEqual(pruned.compute.vanilla.decode, vanilla.compute.run.decode);
   });
 
+  it('takes vanilla for measured only as far as it was run', async () => {
+    const vanilla = vanillaSettings(testSettings({ maxNewTokens: 4 }));
+    const cut = await engine.ask({ ...query(), settings: vanilla });
+    strictEqual(cut.rollouts[0]!.stopped, 'maxNewTokens');
+    const longer = await engine.ask(query({ maxNewTokens: 12 }));
+    strictEqual(longer.compute.vanillaSource, 'estimated');
+    const shorter = await engine.ask(query({ maxNewTokens: 2 }));
+    strictEqual(shorter.compute.vanillaSource, 'measured');
+    strictEqual(
+      cut.compute.run.decode > shorter.compute.vanilla.decode,
+      true,
+      'two tokens of the four',
+    );
+  });
+
   it('keeps one token at ρ = 0.99 and runs K = 16', async () => {
     const prune = { mode: 'fixed', ratio: 0.99 } as const;
     const result = await engine.ask(query({ prune, rollouts: { mode: 'fixed', k: 16 } }));
