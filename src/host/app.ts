@@ -16,7 +16,7 @@ import type { Panel } from './panel';
 import { Panels } from './panels';
 import { addRecentQuestion } from './recentQuestions';
 import { readIdleMinutes, readModelChoice } from './settings';
-import { showError } from './showError';
+import { showFailure } from './showError';
 
 const recentQuestionsKey = 'avis.recentQuestions';
 
@@ -123,7 +123,7 @@ export class App implements AvisApi, vscode.Disposable {
         session.cancel();
         return;
       case 'exportConfig':
-        this.showFailure(this.export(image, message));
+        showFailure(this.export(image, message), this.log);
         return;
       case 'chooseModel':
         void vscode.commands.executeCommand('avis.selectModel');
@@ -188,9 +188,5 @@ export class App implements AvisApi, vscode.Disposable {
       if (code === 'canceled' || code === 'superseded') this.log.debug(message);
       else this.log.error(stack ?? message);
     });
-  }
-
-  private showFailure(promise: Promise<unknown>): void {
-    promise.catch((error: unknown) => void showError(error, this.log));
   }
 }

@@ -195,9 +195,10 @@ async function selectModel(app: App): Promise<void> {
   await picker.selectModel({
     embeddedFolder: app.embeddedFolder,
     store: context.store,
+    log: app.log,
     onContinue: async ({ plan }) => {
       const { downloadPlan } = await import('./getModel');
-      await downloadPlan(context, plan).catch((error: unknown) => void showError(error, app.log));
+      await downloadPlan(context, plan);
     },
   });
 }

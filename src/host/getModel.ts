@@ -13,6 +13,7 @@ import { connectHub, isAccessDenied, readRepository, type Repository } from '../
 import { AvisError } from '../shared/errors';
 import { chooseFolder, useModel } from './modelPicker';
 import type { ModelStore } from './modelStore';
+import { showFailure } from './showError';
 
 const tokenKey = 'avis.hubToken';
 const idPattern = /^[\w.-]+\/[\w.-]+$/;
@@ -73,9 +74,10 @@ export async function downloadPlan(
     });
   }
   const use = 'Use This Model';
-  void vscode.window
+  const chosen = vscode.window
     .showInformationMessage(`${plan.repository} (${plan.dtype}) is ready.`, use)
     .then((choice) => choice && useModel(folder));
+  showFailure(chosen, log);
   return folder;
 }
 
@@ -171,7 +173,7 @@ async function chooseRepository(context: GetModelContext): Promise<string | unde
       if (!item) return;
       resolve(item.id);
       box.hide();
-      if (item === folderItem) void chooseFolder();
+      if (item === folderItem) showFailure(chooseFolder(), context.log);
     });
     box.onDidHide(() => {
       abort.abort();

@@ -3,10 +3,11 @@ import { basename } from 'node:path';
 import * as vscode from 'vscode';
 import type { ModelStore, StoredModel } from './modelStore';
 import { readModelChoice } from './settings';
+import { showFailure } from './showError';
 
 interface ModelItem extends vscode.QuickPickItem {
   /** What choosing it does; undefined for separators. */
-  choose?: () => unknown;
+  choose?: () => PromiseLike<unknown>;
   /** Shown with a button that removes it. */
   stored?: StoredModel;
 }
@@ -20,26 +21,30 @@ const removeButton: vscode.QuickInputButton = {
 export async function selectModel(options: {
   embeddedFolder: string;
   store: ModelStore;
+  log: vscode.LogOutputChannel;
   /** Continues a broken download. */
-  onContinue: (model: StoredModel) => unknown;
+  onContinue: (model: StoredModel) => PromiseLike<unknown>;
 }): Promise<void> {
-  const { embeddedFolder, store, onContinue } = options;
+  const { embeddedFolder, store, log, onContinue } = options;
   const box = vscode.window.createQuickPick<ModelItem>();
   box.title = 'AVIS: choose a model';
   const show = async () => {
     const { folder } = readModelChoice(embeddedFolder);
     box.items = modelItems(await store.list(), folder, embeddedFolder, onContinue);
   };
+  const remove = async (model: StoredModel) => {
+    if (!(await confirmRemoval(model))) return;
+    if (readModelChoice(embeddedFolder).folder === model.folder) await useModel('');
+    await store.remove(model);
+  };
   await show();
-  box.onDidTriggerItemButton(async ({ item: { stored } }) => {
-    if (!stored || !(await confirmRemoval(stored))) return;
-    if (readModelChoice(embeddedFolder).folder === stored.folder) await useModel('');
-    await store.remove(stored);
+  box.onDidTriggerItemButton(({ item: { stored } }) => {
+    if (stored) showFailure(remove(stored), log);
   });
   box.onDidAccept(() => {
     const [item] = box.selectedItems;
     box.hide();
-    item?.choose?.();
+    if (item?.choose) showFailure(item.choose(), log);
   });
   box.onDidHide(() => box.dispose());
   box.show();
@@ -51,7 +56,8 @@ export async function useModel(folder: string): Promise<void> {
   const inWorkspace = settings.inspect('model.path')?.workspaceValue !== undefined;
   await settings.update(
     'model.path',
-    folder || undefined,
+    // There, '' stands over a folder that the user's own settings name.
+    folder || (inWorkspace ? '' : undefined),
     inWorkspace ? vscode.ConfigurationTarget.Workspace : vscode.ConfigurationTarget.Global,
   );
 }
@@ -60,7 +66,7 @@ function modelItems(
   stored: StoredModel[],
   current: string,
   embeddedFolder: string,
-  onContinue: (model: StoredModel) => unknown,
+  onContinue: (model: StoredModel) => PromiseLike<unknown>,
 ): ModelItem[] {
   const mark = (folder: string) => (folder === current ? '$(check) ' : '');
   const known = [embeddedFolder, ...stored.map(({ folder }) => folder)];
