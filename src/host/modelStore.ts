@@ -28,8 +28,10 @@ export class ModelStore {
   }
 
   async remove({ folder }: StoredModel): Promise<void> {
-    await rm(folder, { recursive: true, force: true });
-    await rm(`${folder}${partialSuffix}`, { recursive: true, force: true });
+    // Windows holds a model's files until the engine process that reads them has ended.
+    const options = { recursive: true, force: true, maxRetries: 10 };
+    await rm(folder, options);
+    await rm(`${folder}${partialSuffix}`, options);
   }
 
   private async read(name: string): Promise<StoredModel | undefined> {
