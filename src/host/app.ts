@@ -74,7 +74,7 @@ export class App implements AvisApi, vscode.Disposable {
 
   async exportConfig(image: vscode.Uri, target?: vscode.Uri, runId?: number): Promise<void> {
     const { json } = await this.buildConfig(image, runId);
-    const chosen = target ?? (await pickConfigTarget(image));
+    const chosen = target ?? (await pickConfigTarget(image, this.context.extensionUri));
     if (chosen) await exportConfig(chosen, json);
   }
 

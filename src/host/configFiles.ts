@@ -1,4 +1,5 @@
 /** Export of a run's configuration, and applying such a file. */
+import { homedir } from 'node:os';
 import * as vscode from 'vscode';
 import type { AvisConfig } from '../avis/config';
 import { computeWithVanilla } from '../avis/measuredVanilla';
@@ -42,12 +43,22 @@ export async function buildRunConfig(
   return { json: `${JSON.stringify(config, null, 2)}\n`, flags: toReferenceFlags(config) };
 }
 
-/** Asks where to save; undefined when dismissed. */
-export async function pickConfigTarget(image: vscode.Uri): Promise<vscode.Uri | undefined> {
+/**
+ * Asks where to save, beside the image at first; undefined when dismissed.
+ * @param extensionUri a sample's folder goes with the extension's next update: home is proposed for it
+ */
+export async function pickConfigTarget(
+  image: vscode.Uri,
+  extensionUri: vscode.Uri,
+): Promise<vscode.Uri | undefined> {
   const name = fileName(image).replace(/\.[^.]*$/, '');
+  const isOurs = image.toString().startsWith(`${extensionUri.toString()}/`);
+  const inWorkspace = vscode.workspace.getWorkspaceFolder(image) !== undefined;
+  const folder =
+    isOurs && !inWorkspace ? vscode.Uri.file(homedir()) : vscode.Uri.joinPath(image, '..');
   return vscode.window.showSaveDialog({
     title: 'Export the AVIS configuration',
-    defaultUri: vscode.Uri.joinPath(image, '..', `${name}.avis.json`),
+    defaultUri: vscode.Uri.joinPath(folder, `${name}.avis.json`),
     filters: { 'AVIS configuration': ['avis.json'], JSON: ['json'] },
   });
 }
