@@ -68,6 +68,13 @@ export class ConfigReader {
     throw this.wrong(key, 'a number', value);
   }
 
+  /** Bounds are inclusive. */
+  numberWithin(key: string, { min, max }: { min: number; max: number }, fallback: number): number {
+    const value = this.number(key, fallback);
+    if (value >= min && value <= max) return value;
+    throw this.wrong(key, `a number from ${min} to ${max}`, value);
+  }
+
   string(key: string, fallback?: string): string {
     const value = this.values[key] ?? fallback;
     if (typeof value === 'string') return value;

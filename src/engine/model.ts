@@ -209,6 +209,13 @@ function checkTogether(checkpoint: Checkpoint, family: Family, vision: VisionEnc
   const [width, height] = [128, 8]; // wide and low: few tiles where images are tiled
   const blank = family.prepareImage({ width, height, data: new Uint8Array(width * height * 3) });
   vision.check(blank);
+  const { mean = null } = checkpoint.policy?.familiarity ?? {};
+  if (mean && mean.length !== family.cost.hiddenSize) {
+    throw new AvisError(
+      'badModel',
+      `familiarity in the checkpoint's avis/policy.json has ${mean.length} values; the visual tokens of this model have ${family.cost.hiddenSize}. The file belongs to another model.`,
+    );
+  }
   buildPrompt(checkpoint, family, [blank], '?', '');
 }
 

@@ -1,3 +1,4 @@
+import { settingRanges } from '../avis/settings';
 import { AvisError } from '../shared/errors';
 import type { ModelInfo, PolicyBin } from '../shared/types';
 import { ConfigReader, isObject, type JsonObject, readJson } from './json';
@@ -30,10 +31,10 @@ export async function readPolicy(folder: string): Promise<Policy | null> {
   return {
     settings: {
       bins: readBins(json),
-      tauDegrees: reader.section('tau').number('degrees', 45),
-      temperature: sampling.number('temperature', 0.7),
-      topP: sampling.number('topP', 0.9),
-      maxNewTokens: reader.number('maxNewTokens', 2048),
+      tauDegrees: reader.section('tau').numberWithin('degrees', settingRanges.tauDegrees, 45),
+      temperature: sampling.numberWithin('temperature', settingRanges.temperature, 0.7),
+      topP: sampling.numberWithin('topP', settingRanges.topP, 0.9),
+      maxNewTokens: reader.numberWithin('maxNewTokens', settingRanges.maxNewTokens, 2048),
     },
     prompt: {
       think: prompt.string('think', paperPrompt.think),
@@ -45,6 +46,7 @@ export async function readPolicy(folder: string): Promise<Policy | null> {
 
 function readBins(json: JsonObject): PolicyBin[] {
   const bins: unknown = json['bins'];
+  const { min, max } = settingRanges.k;
   const valid =
     Array.isArray(bins) &&
     bins.length > 0 &&
@@ -52,14 +54,17 @@ function readBins(json: JsonObject): PolicyBin[] {
       (bin, i) =>
         isObject(bin) &&
         typeof bin['upTo'] === 'number' &&
+        typeof bin['k'] === 'number' &&
         Number.isInteger(bin['k']) &&
+        bin['k'] >= min &&
+        bin['k'] <= max &&
         (i === 0 || bin['upTo'] > (bins[i - 1] as PolicyBin).upTo),
     ) &&
     (bins.at(-1) as PolicyBin).upTo >= 1;
   if (valid) return bins as PolicyBin[];
   throw new AvisError(
     'badModel',
-    `bins in the checkpoint's ${policyFile} must be a list of {upTo, k} with rising upTo, the last being 1.`,
+    `bins in the checkpoint's ${policyFile} must be a list of {upTo, k} with k from ${min} to ${max} and rising upTo, the last being 1.`,
   );
 }
 

@@ -148,6 +148,17 @@ describe('a broken checkpoint', () => {
     await rejects(load(), { code: 'badModel', message: /^bins in the checkpoint's avis\/policy/ });
   });
 
+  it('is refused for the statistics of another model', async () => {
+    mkdirSync(at('avis'));
+    const familiarity = { mean: [0, 0], spread: [1, 1], threshold: 1 };
+    const policy = { bins: [{ upTo: 1, k: 3 }], familiarity };
+    writeFileSync(at('avis/policy.json'), JSON.stringify(policy));
+    await rejects(load(), {
+      code: 'badModel',
+      message: /^familiarity in .* has 2 values; .* have 32/,
+    });
+  });
+
   it('takes the variant wanted where there is one, and says which', async () => {
     renameSync(at('onnx/decoder_model_merged.onnx'), at('onnx/decoder_model_merged_q4.onnx'));
     const model = await load('fp32');

@@ -50,6 +50,16 @@ describe('policy of a checkpoint', () => {
     ['bins that fall', { bins: [bins[1], bins[0]] }, /^bins in .*rising upTo/],
     ['bins that end below 1', { bins: [bins[0]] }, /^bins in .*the last being 1/],
     ['no bins', {}, /^bins in /],
+    ['a bin of no rollouts', { bins: [{ upTo: 1, k: 0 }] }, /^bins in .*k from 1 to 16/],
+    ['a bin of too many', { bins: [{ upTo: 1, k: 17 }] }, /^bins in .*k from 1 to 16/],
+    ['τ beyond 90°', { bins, tau: { degrees: 91 } }, /^tau\.degrees .* 91; expected .* 0 to 90\.$/],
+    [
+      'temperature 0',
+      { bins, sampling: { temperature: 0 } },
+      /^sampling\.temperature .* 0\.01 to 2/,
+    ],
+    ['top-p above 1', { bins, sampling: { topP: 1.1 } }, /^sampling\.topP .* 0\.01 to 1/],
+    ['no new tokens', { bins, maxNewTokens: 0 }, /^maxNewTokens .* 1 to 16384/],
     [
       'a temperature in words',
       { bins, sampling: { temperature: 'hot' } },
