@@ -218,6 +218,18 @@ def test_answers_are_right():
     assert len(tasks) == 17 and min(tasks.values()) >= 100, tasks
 
 
+def test_a_crowd_of_equals_can_be_asked_about():
+    """Twelve red circles: no condition but an absent one has a count of at most nine."""
+    for seed in range(300):
+        rng = rng_for("train", seed)
+        scene = sample_scene(rng, "train", 1.0, "shapes")
+        if len(scene.items) > 11:
+            for item in scene.items:
+                item.word, item.colour = "circle", "red"
+            for q in ask(scene, rng, 6):
+                assert q.task != "count" or open_form(q.text)[1].get(q.answer, q.answer) == "0"
+
+
 def test_reasoning_leads_to_the_answer_and_is_short():
     for scene, rng in scenes(3000):
         for q in ask(scene, rng, 3):
