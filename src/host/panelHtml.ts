@@ -11,7 +11,7 @@ export function panelHtml(page: {
   const { cspSource, nonce, scriptSrc, styleSrc } = page;
   const policy = [
     `default-src 'none'`,
-    `img-src ${cspSource} data: blob:`,
+    `img-src ${cspSource} data:`,
     `style-src ${cspSource}`,
     `script-src 'nonce-${nonce}'`,
   ].join('; ');

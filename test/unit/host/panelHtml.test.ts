@@ -13,7 +13,7 @@ describe('panelHtml', () => {
     const policy = /http-equiv="Content-Security-Policy" content="([^"]*)"/.exec(html)?.[1];
     assert.deepEqual(policy?.split('; '), [
       "default-src 'none'",
-      'img-src https://host data: blob:',
+      'img-src https://host data:',
       'style-src https://host',
       "script-src 'nonce-abc='",
     ]);
