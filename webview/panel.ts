@@ -59,7 +59,7 @@ function ask(purpose: RunPurpose): void {
 addEventListener('message', (event: MessageEvent<HostMessage>) => {
   const restoring = event.data.type === 'showSubject' ? saved : undefined;
   if (restoring) saved = undefined;
-  update((before) => applyHostMessage(before, event.data, restoring, Date.now()));
+  update((before) => applyHostMessage(before, event.data, restoring));
 });
 // Leaving the panel may hide it at once, and a hidden page is gone.
 for (const leaving of ['blur', 'pagehide']) addEventListener(leaving, keep);

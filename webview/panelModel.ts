@@ -36,8 +36,6 @@ export interface LiveRun {
   purpose: RunPurpose;
   question: string;
   settings: AskSettings;
-  /** Milliseconds since the epoch, by the panel's clock. */
-  startedAt: number;
   stage: AskStage | null;
   image: { width: number; height: number } | null;
   visual: VisualResult | null;
@@ -109,13 +107,11 @@ export const emptyModel: PanelModel = {
 /**
  * @param saved what this panel kept before it was hidden or reloaded. Its draft wins over a
  * `showSubject` that names nothing newer: the levers may have been moved without a run.
- * @param now milliseconds since the epoch
  */
 export function applyHostMessage(
   model: PanelModel,
   message: HostMessage,
   saved: SavedPanel | undefined,
-  now: number,
 ): PanelModel {
   switch (message.type) {
     case 'showSubject': {
@@ -153,7 +149,6 @@ export function applyHostMessage(
         purpose: message.purpose,
         question: message.question,
         settings: message.settings,
-        startedAt: now,
         stage: null,
         image: null,
         visual: null,
@@ -288,7 +283,7 @@ export function selectLive(model: PanelModel): PanelModel {
 /** Puts a run beside the shown one, or takes it away again. */
 export function toggleCompared(model: PanelModel, id: number): PanelModel {
   const shown = shownRecord(model);
-  if (!shown || shown.id === id) return model;
+  if (!shown || shown.id === id || !model.runs.some((run) => run.id === id)) return model;
   const comparedRun = model.view.comparedRun === id ? null : id;
   return { ...model, view: { ...model.view, selectedRun: shown.id, comparedRun } };
 }

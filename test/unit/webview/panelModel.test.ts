@@ -17,7 +17,7 @@ import {
 import { modelInfo, record, settingsWith, subject } from './fixtures';
 
 function after(messages: HostMessage[], from: PanelModel = emptyModel): PanelModel {
-  return messages.reduce((model, message) => applyHostMessage(model, message, undefined, 5), from);
+  return messages.reduce((model, message) => applyHostMessage(model, message, undefined), from);
 }
 
 function start(id: number, part: Partial<Extract<HostMessage, { type: 'startRun' }>> = {}) {
@@ -65,7 +65,6 @@ describe('panel model', () => {
     ]);
     const live = shownLive(running)!;
     assert.equal(live.stage, 'rollouts');
-    assert.equal(live.startedAt, 5);
     assert.deepEqual(
       live.rollouts.map(({ index, tokens, result }) => [index, tokens, result !== null]),
       [
@@ -152,12 +151,12 @@ describe('draft of question and levers', () => {
   it('survives a reload, unless the host names something newer', () => {
     const before: PanelModel = { ...after([subject()]), settings: moved, question: 'Draft' };
     const saved = stateToKeep(before)!;
-    const same = applyHostMessage(emptyModel, subject(), saved, 0);
+    const same = applyHostMessage(emptyModel, subject(), saved);
     assert.deepEqual(same.settings, moved);
     assert.equal(same.question, 'Draft');
     const imported = settingsWith({ topP: 0.5 });
     const message = subject({ settings: imported, question: 'New?' });
-    const newer = applyHostMessage(emptyModel, message, saved, 0);
+    const newer = applyHostMessage(emptyModel, message, saved);
     assert.deepEqual(newer.settings, imported);
     assert.equal(newer.question, 'New?');
   });
@@ -166,7 +165,7 @@ describe('draft of question and levers', () => {
     const running = after([subject(), start(1)]);
     const saved = stateToKeep({ ...running, settings: moved, question: 'Draft' })!;
     const named = subject({ question: 'How many?' });
-    const back = after([start(1)], applyHostMessage(emptyModel, named, saved, 0));
+    const back = after([start(1)], applyHostMessage(emptyModel, named, saved));
     assert.equal(shownLive(back)?.question, 'How many?');
     assert.deepEqual(back.settings, moved);
     assert.equal(back.question, 'Draft');
@@ -175,7 +174,7 @@ describe('draft of question and levers', () => {
   it('knows the model that was loaded before, until another is', () => {
     const saved = stateToKeep(after([subject()]))!;
     const unloaded = subject({ model: { status: 'unloaded' } });
-    const model = applyHostMessage(emptyModel, unloaded, saved, 0);
+    const model = applyHostMessage(emptyModel, unloaded, saved);
     assert.equal(model.knownModel?.name, 'tiny');
     const other = { ...modelInfo, name: 'other' };
     const updated = after(
@@ -191,7 +190,7 @@ describe('draft of question and levers', () => {
       image: 'file:///b.png',
       question: 'Draft',
     };
-    assert.equal(applyHostMessage(emptyModel, subject(), saved, 0).question, 'What colour?');
+    assert.equal(applyHostMessage(emptyModel, subject(), saved).question, 'What colour?');
   });
 
   it('takes an imported configuration and says so', () => {
@@ -227,6 +226,7 @@ describe('selection', () => {
     assert.equal(comparedRecord(toggleCompared(compared, 1)), null);
     assert.equal(comparedRecord(selectRun(compared, 1)), null);
     assert.equal(toggleCompared(model, 3), model);
+    assert.equal(toggleCompared(model, NaN), model); // the row of a run in progress
   });
 
   it('of a run that is gone is dropped', () => {
