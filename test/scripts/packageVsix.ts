@@ -41,7 +41,7 @@ export async function packageVsix(): Promise<string> {
     ),
   };
   await writeFile(join(staging, 'package.json'), JSON.stringify(shippedManifest, null, 2));
-  const bundles = ['extension.cjs', 'engineProcess.mjs', 'ask.mjs', 'panel.js', 'panel.css'];
+  const bundles = ['extension.cjs', 'engineProcess.mjs', 'panel.js', 'panel.css'];
   const shipped = [
     ...bundles.map((name) => `out/${name}`),
     'README.md',
