@@ -206,9 +206,6 @@ function presentOnDevice(layers: number): Record<string, 'gpu-buffer'> {
  * @throws {AvisError} 'badModel' where the vision graph, tokenizer or chat template is another model's.
  */
 function checkTogether(checkpoint: Checkpoint, family: Family, vision: VisionEncoder): void {
-  const [width, height] = [128, 8]; // wide and low: few tiles where images are tiled
-  const blank = family.prepareImage({ width, height, data: new Uint8Array(width * height * 3) });
-  vision.check(blank);
   const { mean = null } = checkpoint.policy?.familiarity ?? {};
   if (mean && mean.length !== family.cost.hiddenSize) {
     throw new AvisError(
@@ -216,7 +213,20 @@ function checkTogether(checkpoint: Checkpoint, family: Family, vision: VisionEnc
       `familiarity in the checkpoint's avis/policy.json has ${mean.length} values; the visual tokens of this model have ${family.cost.hiddenSize}. The file belongs to another model.`,
     );
   }
-  buildPrompt(checkpoint, family, [blank], '?', '');
+  const [width, height] = [128, 8]; // wide and low: few tiles where images are tiled
+  try {
+    const blank = family.prepareImage({ width, height, data: new Uint8Array(width * height * 3) });
+    vision.check(blank);
+    buildPrompt(checkpoint, family, [blank], '?', '');
+  } catch (cause) {
+    if (cause instanceof AvisError) throw cause;
+    // Sizes that no model has (zero, fractions) end in errors of every kind.
+    throw new AvisError(
+      'badModel',
+      `config.json and preprocessor_config.json of ${checkpoint.name} give sizes that no image can be cut to. Get the files again.`,
+      { cause },
+    );
+  }
 }
 
 /** @throws {AvisError} 'badModel' where the decoder is that of another model. */

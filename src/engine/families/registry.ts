@@ -17,10 +17,10 @@ const factories: Record<string, FamilyFactory> = {
 
 /** @throws {AvisError} 'badModel' for an architecture that has no adapter. */
 export function createFamily(checkpoint: Checkpoint): Family {
-  const factory = factories[checkpoint.modelType];
-  if (factory) return factory(checkpoint);
+  const { modelType } = checkpoint;
+  if (Object.hasOwn(factories, modelType)) return factories[modelType]!(checkpoint);
   throw new AvisError(
     'badModel',
-    `${checkpoint.name} is a ${checkpoint.modelType} model, which isn't supported. Supported are ${Object.keys(factories).join(', ')}.`,
+    `${checkpoint.name} is a ${modelType} model, which isn't supported. Supported are ${Object.keys(factories).join(', ')}.`,
   );
 }

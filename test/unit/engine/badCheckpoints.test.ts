@@ -71,6 +71,21 @@ describe('a checkpoint with a wrong file is refused while loading:', function ()
     });
   }
 
+  const sizes: [string, string, string, number][] = [
+    ['qwen2_5_vl-tiny', 'preprocessor_config.json', 'merge_size', 0],
+    ['qwen2_5_vl-tiny', 'preprocessor_config.json', 'patch_size', 14.5],
+    ['smolvlm-tiny', 'config.json', 'scale_factor', 0],
+    ['lfm2_vl-tiny', 'preprocessor_config.json', 'downsample_factor', 0],
+  ];
+  for (const [checkpoint, file, key, value] of sizes) {
+    it(`${key} ${value} in ${file} of ${checkpoint}`, async () => {
+      cpSync(join(checkpoints, checkpoint), folder, { recursive: true });
+      const json = JSON.parse(readFileSync(at(file), 'utf8')) as object;
+      writeFileSync(at(file), JSON.stringify({ ...json, [key]: value }));
+      await refused(/ give sizes that no image can be cut to/);
+    });
+  }
+
   const swaps: [string, string, RegExp][] = [
     [
       'smolvlm-tiny',

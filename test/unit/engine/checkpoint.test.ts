@@ -90,11 +90,11 @@ describe('a broken checkpoint', () => {
   });
 
   it('is refused for an architecture without an adapter', async () => {
-    edit('config.json', (config) => ({ ...config, model_type: 'llava_next' }));
-    await rejects(load(), {
-      code: 'badModel',
-      message: /is a llava_next model, which isn't supported\. Supported are .*qwen2_5_vl/,
-    });
+    for (const name of ['llava_next', 'constructor']) {
+      edit('config.json', (config) => ({ ...config, model_type: name }));
+      const message = new RegExp(`is a ${name} model, .* Supported are .*qwen2_5_vl`);
+      await rejects(load(), { code: 'badModel', message });
+    }
   });
 
   it('is refused naming the key of a config that lacks a value', async () => {
