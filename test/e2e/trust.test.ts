@@ -35,7 +35,7 @@ describe('a workspace that names a model folder', () => {
     await rm(workspace, { recursive: true, force: true });
   });
 
-  /** @returns what the panel says after a question: an answer, or why there is none. */
+  /** @returns what the panel says after a question. @throws why there is no answer. */
   async function ask(workspaceTrust: boolean): Promise<string> {
     const dataFolder = await mkdtemp(join(tmpdir(), 'avis-vscode-'));
     const server = await startVsCodeServer({
@@ -50,10 +50,8 @@ describe('a workspace that names a model folder', () => {
         extensions: [await developmentFolder()],
       });
       const panel = await askInExplorer(page, sample.file, sample.question);
-      return await waitForRun(panel, 1).then(
-        () => panel.locator('#answer .answer').innerText(),
-        (error: Error) => error.message,
-      );
+      await waitForRun(panel, 1);
+      return await panel.locator('#answer .answer').innerText();
     } finally {
       const [page] = browser.contexts().flatMap((context) => context.pages());
       if (page) await saveScreenshot(page, `trust-${workspaceTrust ? 'restricted' : 'trusted'}`);
@@ -64,10 +62,10 @@ describe('a workspace that names a model folder', () => {
   }
 
   it('is not followed in restricted mode: the embedded model answers', async () => {
-    assert.doesNotMatch(await ask(true), /failed|noSuchModel/);
+    assert.notEqual(await ask(true), '');
   });
 
   it('is followed when trusted: the folder is missing, and that is said', async () => {
-    assert.match(await ask(false), /noSuchModel/);
+    await assert.rejects(ask(false), /The run failed.*noSuchModel/s);
   });
 });
