@@ -1,5 +1,6 @@
 /** The panel's entry: messages in, the person's acts out, one PanelModel between them. */
 import './panel.css';
+import { whenChanged } from './dom';
 import { createPage } from './page';
 import {
   applyHostMessage,
@@ -14,8 +15,9 @@ import type { HostMessage, PanelMessage, RunPurpose } from '../src/shared/panelP
 const vscode = acquireVsCodeApi<SavedPanel>();
 const post = (message: PanelMessage) => vscode.postMessage(message);
 
-/** State of many runs is large: it is kept a moment after the last change, not at each. */
+/** State of many runs is large: it is kept now and then, and only what has changed, not at each token. */
 const keepDelayMs = 500;
+const keepState = whenChanged((state: SavedPanel) => vscode.setState(state));
 
 let model: PanelModel = emptyModel;
 let saved = vscode.getState();
@@ -42,7 +44,7 @@ function keep(): void {
   window.clearTimeout(saveTimer);
   saveTimer = undefined;
   const state = stateToKeep(model);
-  if (state) vscode.setState(state);
+  if (state) keepState(state);
 }
 
 function ask(purpose: RunPurpose): void {
