@@ -9,6 +9,8 @@ export interface TensorSpec {
 }
 
 env.logLevel = 'fatal'; // what goes wrong is thrown, and said once
+// Its official builds report usage to their maker unless told not to before the first session.
+process.env['ORT_DISABLE_TELEMETRY'] = '1';
 
 /**
  * Threads that wait for work by spinning take the cores from the editor beside us, and from each other
