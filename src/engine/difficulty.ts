@@ -35,7 +35,7 @@ export function chooseDifficulty(
  * share the prefill, and none is started that the rule could do without.
  * @param answers of the rollouts so far; null = abstained
  * @param most rollouts in all
- * @param confidence in (½, 1)
+ * @param confidence in [½, 1)
  * @returns 0 when the rule holds or `most` are done
  */
 export function nextWave(
@@ -46,7 +46,8 @@ export function nextWave(
   const { counts } = tallyVotes([...answers]);
   const [leader = 0, ...others] = counts.map(({ rollouts }) => rollouts.length);
   const room = most - answers.length;
-  for (let wave = 0; wave < room; wave++) {
+  // With no vote at all P(share > ½) is ½, which a confidence of ½ would call settled.
+  for (let wave = leader === 0 ? 1 : 0; wave < room; wave++) {
     if (isAnswerSettled([leader + wave, ...others], confidence)) return wave;
   }
   return room;

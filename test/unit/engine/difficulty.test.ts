@@ -1,4 +1,5 @@
 import { deepStrictEqual, strictEqual } from 'node:assert/strict';
+import { settingRanges } from '../../../src/avis/settings';
 import { chooseDifficulty, nextWave } from '../../../src/engine/difficulty';
 import type { RolloutSetting } from '../../../src/shared/types';
 
@@ -45,5 +46,12 @@ describe('how many rollouts', () => {
     strictEqual(nextWave(['A', 'A', 'A'], 16, 0.9), 0);
     // An abstention is no vote for anybody.
     strictEqual(nextWave(['A', null, 'A', 'A'], 16, 0.95), 1);
+  });
+
+  it('runs at least one rollout at the lowest confidence', () => {
+    const { min } = settingRanges.confidence;
+    strictEqual(nextWave([], 7, min), 1);
+    strictEqual(nextWave([null], 7, min), 1);
+    strictEqual(nextWave(['A'], 7, min), 0);
   });
 });
