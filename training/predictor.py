@@ -300,6 +300,7 @@ def fit(tau, tau_note):
     task_mean = {t: float(labels[torch.from_numpy(tasks == t)].mean()) for t in sorted(set(tasks))}
     write_json(folder / "policy.json", {
         "schemaVersion": 1,
+        "name": "AVIS Mini",
         "tau": {"degrees": tau, "calibrated": tau != 45, "note": tau_note},
         "tauPaperDegrees": 45,
         "bins": bins,

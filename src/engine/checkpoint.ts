@@ -9,7 +9,7 @@ import { TextCodec } from './textCodec';
 /** A Hugging Face ONNX folder, read and checked; nothing of onnxruntime is loaded yet. */
 export interface Checkpoint {
   folder: string;
-  /** The folder's name, for people. */
+  /** For people. */
   name: string;
   /** `model_type` of config.json. */
   modelType: string;
@@ -66,7 +66,7 @@ export async function readCheckpoint(folder: string): Promise<Checkpoint> {
   );
   return {
     folder,
-    name: basename(folder),
+    name: policy?.name ?? basename(folder),
     modelType: configReader.string('model_type'),
     config: configReader,
     preprocessor: new ConfigReader(preprocessor, 'preprocessor_config.json'),

@@ -5,6 +5,8 @@ import { ConfigReader, isObject, type JsonObject, readJson } from './json';
 
 /** avis/policy.json: what was calibrated for a checkpoint. */
 export interface Policy {
+  /** What the checkpoint calls itself; null leaves it to its folder. */
+  name: string | null;
   settings: NonNullable<ModelInfo['policy']>;
   /** Appended to the question. */
   prompt: { think: string; direct: string };
@@ -29,6 +31,7 @@ export async function readPolicy(folder: string): Promise<Policy | null> {
   const sampling = reader.section('sampling');
   const prompt = reader.section('prompt');
   return {
+    name: reader.has('name') ? reader.string('name') : null,
     settings: {
       bins: readBins(json),
       tauDegrees: reader.section('tau').numberWithin('degrees', settingRanges.tauDegrees, 45),

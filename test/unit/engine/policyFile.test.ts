@@ -23,6 +23,7 @@ describe('policy of a checkpoint', () => {
   it('holds what was calibrated', async () => {
     write({
       schemaVersion: 1,
+      name: 'Tiny',
       tau: { degrees: 59 },
       bins,
       sampling: { temperature: 0.8, topP: 0.95 },
@@ -31,6 +32,7 @@ describe('policy of a checkpoint', () => {
       familiarity: { mean: [0, 1], spread: [1, 2], threshold: 1.5, formula: '…' },
     });
     deepStrictEqual(await readPolicy(folder), {
+      name: 'Tiny',
       settings: { bins, tauDegrees: 59, temperature: 0.8, topP: 0.95, maxNewTokens: 192 },
       prompt: { think: ' Think.', direct: ' Answer.' },
       familiarity: { mean: [0, 1], spread: [1, 2], threshold: 1.5 },
@@ -40,6 +42,7 @@ describe('policy of a checkpoint', () => {
   it("has the paper's values where it says nothing", async () => {
     write({ bins });
     deepStrictEqual(await readPolicy(folder), {
+      name: null,
       settings: { bins, tauDegrees: 45, temperature: 0.7, topP: 0.9, maxNewTokens: 2048 },
       prompt: paperPrompt,
       familiarity: null,
