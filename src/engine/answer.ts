@@ -14,7 +14,7 @@ import type {
 } from '../shared/types';
 import { yieldToEvents } from './abort';
 import { ByteCache } from './byteCache';
-import { chooseDifficulty, nextWave } from './difficulty';
+import { chooseDifficulty, mostRollouts, nextWave } from './difficulty';
 import type { Prefill } from './decoder';
 import type { ImageLayout } from './families/family';
 import { decodeImage } from './image';
@@ -98,7 +98,7 @@ export class Answerer {
     timing.rollouts = performance.now() - rolloutsStarted;
     timing.total = performance.now() - started;
 
-    if (keep.length === visualResult.total && rollouts.length === 1) {
+    if (keep.length === visualResult.total && mostRollouts(difficulty) === 1) {
       this.noteVanilla(promptKey, rollouts[0]!);
     }
     return {
@@ -241,8 +241,7 @@ export class Answerer {
     signal: AbortSignal | undefined,
   ): Promise<RolloutResult[]> {
     const { checkpoint, decoder, family } = this.model;
-    const adaptive = difficulty.source === 'betaStopping';
-    const most = adaptive ? difficulty.wanted : difficulty.k;
+    const most = mostRollouts(difficulty);
     const room = family.maxPositions - Math.max(prefill.nextPosition, prefill.state.length);
     const job: RolloutJob = {
       decoder,
@@ -257,7 +256,7 @@ export class Answerer {
       onText: (index, text, tokens) => report({ type: 'rolloutText', index, text, tokens }),
       onDone: (rollout) => report({ type: 'rolloutDone', rollout }),
     };
-    if (!adaptive) return runRollouts(job, [], most, signal);
+    if (difficulty.source !== 'betaStopping') return runRollouts(job, [], most, signal);
 
     let rollouts: RolloutResult[] = [];
     for (;;) {

@@ -30,6 +30,11 @@ export function chooseDifficulty(
   return { source: 'predictor', solvability, ...chooseRollouts(solvability, bins, cap), cap };
 }
 
+/** How many may run in all. Where it is one, that one is decoded greedily. */
+export function mostRollouts({ source, wanted, k }: DifficultyResult): number {
+  return source === 'betaStopping' ? wanted : k;
+}
+
 /**
  * The fewest further rollouts after which the Beta rule could hold: decoded as one batch, they still
  * share the prefill, and none is started that the rule could do without.

@@ -1,12 +1,18 @@
 import { deepStrictEqual, rejects, strictEqual } from 'node:assert/strict';
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { vanillaSettings } from '../../../src/avis/settings';
 import type { Query } from '../../../src/engine/answer';
 import { Engine } from '../../../src/engine/engine';
 import type { AskProgress } from '../../../src/shared/engineProtocol';
 import type { AskSettings } from '../../../src/shared/types';
-import { fusedCheckpoint, loadEngine, temporaryFolder, testSettings } from './models';
+import {
+  embeddedModel,
+  fusedCheckpoint,
+  loadEngine,
+  temporaryFolder,
+  testSettings,
+} from './models';
 import { fixtureImage } from './reference';
 
 const question = 'What is shown in the picture?';
@@ -124,6 +130,19 @@ describe('engine', () => {
       true,
       'two tokens of the four',
     );
+  });
+
+  it('takes no sampled rollout for vanilla, even a single one', async () => {
+    const folder = join(cacheFolder, 'without-predictor');
+    cpSync(embeddedModel, folder, { recursive: true });
+    rmSync(join(folder, 'avis/difficulty_predictor.onnx'));
+    const own = await loadEngine(folder, cacheFolder);
+    const settings = { rollouts: { mode: 'adaptive', cap: 7 }, confidence: 0.5 } as const;
+    const sure = { thinking: false, temperature: 0.1, maxNewTokens: 60 };
+    const single = await own.ask(query({ ...settings, ...sure }));
+    strictEqual(single.rollouts.length, 1);
+    strictEqual(single.compute.vanillaSource, 'estimated');
+    await own.dispose();
   });
 
   it('keeps one token at ρ = 0.99 and runs K = 16', async () => {

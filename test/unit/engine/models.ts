@@ -11,6 +11,8 @@ import { fixtures } from './reference';
 export const plainCheckpoint = join(fixtures, 'checkpoints/qwen2_5_vl-tiny');
 /** Its decoder appends in place (GroupQueryAttention). */
 export const fusedCheckpoint = join(fixtures, 'checkpoints/qwen2_5_vl-tiny-fused');
+/** It has been trained, so it answers. */
+export const embeddedModel = join(import.meta.dirname, '../../../media/model');
 
 /** A folder for the running suite. */
 export function temporaryFolder(): string {
