@@ -1,5 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type Dtype, dtypeSuffixes, graphFileName } from '../shared/dtypes';
 import { AvisError } from '../shared/errors';
 import type { DeviceName } from '../shared/types';
 
@@ -18,19 +19,6 @@ export interface GraphFile {
 
 /** What protobuf can hold in one file. */
 const largestGraphBytes = 2 ** 31;
-
-/** Suffix of each variant, as the public exports name them. */
-const suffixes = {
-  fp32: '',
-  fp16: '_fp16',
-  q4: '_q4',
-  q4f16: '_q4f16',
-  int8: '_int8',
-  uint8: '_uint8',
-  quantized: '_quantized',
-  bnb4: '_bnb4',
-} as const;
-export type Dtype = keyof typeof suffixes;
 
 /**
  * What 'auto' takes, best first. The CPU computes in fp32 and gains from small weights in the decoder
@@ -65,13 +53,13 @@ export async function findGraphs(
 ): Promise<Record<GraphName, GraphFile>> {
   const onnxFolder = join(folder, 'onnx');
   const present = await readdir(onnxFolder).catch(() => [] as string[]);
-  if (wanted !== 'auto' && !(wanted in suffixes)) {
+  if (wanted !== 'auto' && !(wanted in dtypeSuffixes)) {
     throw new AvisError(
       'badInput',
-      `There is no dtype "${wanted}". Choose auto or one of ${Object.keys(suffixes).join(', ')}.`,
+      `There is no dtype "${wanted}". Choose auto or one of ${Object.keys(dtypeSuffixes).join(', ')}.`,
     );
   }
-  const has = (name: GraphName, dtype: Dtype) => present.includes(fileName(name, dtype));
+  const has = (name: GraphName, dtype: Dtype) => present.includes(graphFileName(name, dtype));
   if (wanted !== 'auto' && !graphNames.some((name) => has(name, wanted as Dtype))) {
     throw new AvisError(
       'badModel',
@@ -91,7 +79,7 @@ export async function findGraphs(
         `The checkpoint ${folder} has no onnx/${name}.onnx (nor a variant of it). It has: ${onnxList(present)}.`,
       );
     }
-    const file = fileName(name, dtype);
+    const file = graphFileName(name, dtype);
     const files = [file, ...present.filter((other) => other.startsWith(`${file}_data`)).sort()];
     const sizes = await Promise.all(files.map((each) => stat(join(onnxFolder, each))));
     if (sizes[0]!.size >= largestGraphBytes) {
@@ -109,10 +97,6 @@ export async function findGraphs(
   };
   const [vision, embed, decoder] = await Promise.all(graphNames.map(find));
   return { vision_encoder: vision!, embed_tokens: embed!, decoder_model_merged: decoder! };
-}
-
-function fileName(name: GraphName, dtype: Dtype): string {
-  return `${name}${suffixes[dtype]}.onnx`;
 }
 
 function onnxList(present: string[]): string {

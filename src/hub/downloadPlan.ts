@@ -1,4 +1,5 @@
 /** Which files of a repository are needed to run it, for one dtype variant of its decoder. */
+import { type Dtype, dtypeSuffixes, graphFileName } from '../shared/dtypes';
 import { AvisError } from '../shared/errors';
 
 export interface RepositoryFile {
@@ -22,23 +23,15 @@ export interface DownloadPlan {
 /** Where a download notes its plan, in the model's own folder. */
 export const planFile = 'avis-download.json';
 
-const suffixes: Record<string, string> = {
-  fp32: '',
-  fp16: '_fp16',
-  q4: '_q4',
-  q4f16: '_q4f16',
-  int8: '_int8',
-  uint8: '_uint8',
-  quantized: '_quantized',
-  bnb4: '_bnb4',
-};
 /** Coarse weights distort the keys that visual tokens are scored by, so the vision tower comes finer. */
 const visionOrder = ['fp16', 'fp32', 'int8', 'uint8', 'quantized', 'q4f16', 'q4', 'bnb4'];
 const safePath = /^(?!.*(^|\/)\.\.?(\/|$))[\w.+-]+(\/[\w.+-]+)*$/;
 
 /** The dtype variants that the repository has a decoder for. */
 export function listDtypes(files: readonly RepositoryFile[]): string[] {
-  return Object.keys(suffixes).filter((dtype) => hasGraph(files, 'decoder_model_merged', dtype));
+  return Object.keys(dtypeSuffixes).filter((dtype) =>
+    hasGraph(files, 'decoder_model_merged', dtype),
+  );
 }
 
 /**
@@ -108,7 +101,7 @@ function graphFiles(
 }
 
 function graphPath(graph: string, dtype: string): string {
-  return `onnx/${graph}${suffixes[dtype]}.onnx`;
+  return `onnx/${graphFileName(graph, dtype as Dtype)}`;
 }
 
 function notACheckpoint(repository: string, missing: string): AvisError {
