@@ -151,10 +151,10 @@ function loadError(label: string, device: string, error: unknown): AvisError {
   const fail = (code: 'badModel' | 'outOfMemory' | 'device', message: string) =>
     new AvisError(code, message, { cause: error });
   if (isOutOfMemory(reason)) return outOfMemory(label, error);
-  if (/escapes? (the )?model directory/i.test(reason)) {
+  if (/escapes? (the )?model directory|absolute path not allowed/i.test(reason)) {
     return fail(
       'badModel',
-      `${label} asks for weights outside its own folder, which is not allowed. Use a checkpoint from a source you trust.`,
+      `${label} asks for weights outside its own folder, which is not allowed. Use a checkpoint from a source you trust; where symbolic links lead there, as in Hugging Face's cache, copy the folder with its links followed.`,
     );
   }
   if (/external data|external_data|\.onnx_data/i.test(reason)) {

@@ -5,6 +5,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -144,21 +145,28 @@ describe('a checkpoint with a wrong file is refused while loading:', function ()
 
   describe('external data', () => {
     const graph = join(fixtures, 'attention/external_data.onnx');
+    const data = `${graph}_data`;
 
     it('that is missing', async () => {
       cpSync(graph, at(graphFile('vision_encoder')));
       await refused(/weights file beside onnx\/vision_encoder\.onnx \(\.onnx_data\) is missing/);
     });
 
-    it('outside the folder', async () => {
-      const outside = '../../outside.onnx_data'; // as long as the name that it replaces
-      const bytes = readFileSync(graph, 'latin1').replaceAll('external_data.onnx_data', outside);
-      writeFileSync(at(graphFile('vision_encoder')), bytes, 'latin1');
-      cpSync(
-        join(fixtures, 'attention/external_data.onnx_data'),
-        join(temporary, 'outside.onnx_data'),
-      );
-      await refused(/asks for weights outside its own folder, which is not allowed/);
+    // As long as the name that they replace.
+    for (const outside of ['../../outside.onnx_data', '/weights/elsewhere.data']) {
+      it(`at ${outside}`, async () => {
+        const bytes = readFileSync(graph, 'latin1').replaceAll('external_data.onnx_data', outside);
+        writeFileSync(at(graphFile('vision_encoder')), bytes, 'latin1');
+        cpSync(data, join(temporary, 'outside.onnx_data'));
+        await refused(/asks for weights outside its own folder, which is not allowed/);
+      });
+    }
+
+    it('behind a symbolic link', async () => {
+      cpSync(graph, at(graphFile('vision_encoder')));
+      cpSync(data, join(temporary, 'blob'));
+      symlinkSync(join(temporary, 'blob'), at('onnx/external_data.onnx_data'));
+      await refused(/outside its own folder.* copy the folder with its links followed\.$/);
     });
   });
 
