@@ -92,24 +92,26 @@ class Weights:
     def array(self, name):
         return self.state[self.prefix + name].float().numpy()
 
-    def linear(self, x, name):
-        """x @ weight.T (+ bias)"""
-        y = self.graph.op("MatMul", x, self.graph.weight(name, self.array(name + ".weight").T.copy()))
-        if self.prefix + name + ".bias" in self.state:
-            y = self.graph.op("Add", y, self.graph.weight(name + ".bias", self.array(name + ".bias")))
+    def linear(self, x, *names):
+        """x @ weight.T (+ bias); several layers of one input become one product, their outputs side by side."""
+        joined = lambda part: np.concatenate([self.array(f"{name}.{part}") for name in names])
+        y = self.graph.op("MatMul", x, self.graph.weight(names[0], joined("weight").T.copy()))
+        if self.prefix + names[0] + ".bias" in self.state:
+            y = self.graph.op("Add", y, self.graph.weight(names[0] + ".bias", joined("bias")))
         return y
 
     def norm(self, x, name, eps=1e-6):
         g = self.graph
-        mean = g.op("ReduceMean", g.op("Mul", x, x), axes=[-1], keepdims=1)
+        # Pow, not Mul: onnxruntime fuses this form into one operator.
+        mean = g.op("ReduceMean", g.op("Pow", x, g.number(2.0)), axes=[-1], keepdims=1)
         y = g.op("Div", x, g.op("Sqrt", g.op("Add", mean, g.number(eps))))
         return g.op("Mul", y, g.weight(name, self.array(name + ".weight")))
 
     def mlp(self, x, name):
         g = self.graph
-        gate = self.linear(x, name + ".gate_proj")
+        gate, up = g.op("Split", self.linear(x, name + ".gate_proj", name + ".up_proj"), axis=-1, outputs=2)
         gate = g.op("Mul", gate, g.op("Sigmoid", gate))
-        return self.linear(g.op("Mul", gate, self.linear(x, name + ".up_proj")), name + ".down_proj")
+        return self.linear(g.op("Mul", gate, up), name + ".down_proj")
 
 
 def rotate(g, x, cos, sin):
@@ -228,23 +230,22 @@ def decoder(state, config, path):
     total = g.op("Gather", g.op("Shape", "attention_mask"), g.constant(1))
     total = g.op("Cast", total, to_type=INT32)
 
-    def heads_of(x, name, count):
-        y = g.reshape(w.linear(x, name), [0, 0, count, dim])
-        return g.reshape(rotate(g, y, cos, sin), [0, 0, count * dim])
-
+    heads = config.heads
     x = "inputs_embeds"
     for i in range(config.layers):
         layer = f"layers.{i}."
         past = [g.input(f"past_key_values.{i}.{part}", FLOAT, ["batch_size", kv, "past", dim]) for part in ("key", "value")]
         present = [f"present.{i}.key", f"present.{i}.value"]
         y = w.norm(x, layer + "input_layernorm")
-        q = heads_of(y, layer + "self_attn.q_proj", config.heads)
-        k = heads_of(y, layer + "self_attn.k_proj", kv)
-        v = w.linear(y, layer + "self_attn.v_proj")
+        y = w.linear(y, *(f"{layer}self_attn.{part}_proj" for part in "qkv"))
+        turned, v = g.op("Split", y, g.constant([(heads + kv) * dim, kv * dim]), axis=-1, outputs=2)
+        turned = rotate(g, g.reshape(turned, [0, 0, heads + kv, dim]), cos, sin)
+        turned = g.reshape(turned, [0, 0, (heads + kv) * dim])
+        q, k = g.op("Split", turned, g.constant([heads * dim, kv * dim]), axis=-1, outputs=2)
         attended = f"attention_{i}"
         g.nodes.append(helper.make_node(
             "GroupQueryAttention", [q, k, v, *past, last, total], [attended, *present], f"GroupQueryAttention_{i}",
-            domain="com.microsoft", num_heads=config.heads, kv_num_heads=kv, scale=dim**-0.5, do_rotary=0,
+            domain="com.microsoft", num_heads=heads, kv_num_heads=kv, scale=dim**-0.5, do_rotary=0,
         ))  # fmt: skip
         x = g.op("Add", x, w.linear(attended, layer + "self_attn.o_proj"))
         x = g.op("Add", x, w.mlp(w.norm(x, layer + "post_attention_layernorm"), layer + "mlp"))
