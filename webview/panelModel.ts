@@ -136,6 +136,10 @@ export function applyHostMessage(
         view: viewOfRuns(view, message.runs),
       };
     }
+    case 'showImage': {
+      const { webviewSrc } = message;
+      return { ...model, subject: model.subject && { ...model.subject, webviewSrc } };
+    }
     case 'updateModel':
       return {
         ...model,

@@ -26,7 +26,6 @@ export class Panel {
   readonly session: ImageSession;
   private readonly subscriptions: vscode.Disposable[] = [];
   private ready = false;
-  private disposed = false;
   /** Of settings that were applied before the page was there. */
   private heldNote: string | undefined;
   private postedModel: ModelState | undefined;
@@ -55,7 +54,6 @@ export class Panel {
         if (!webviewPanel.visible) this.ready = false;
       }),
       webviewPanel.onDidDispose(() => {
-        this.disposed = true;
         this.ready = false;
         this.session.cancel();
         for (const subscription of this.subscriptions) subscription.dispose();
@@ -107,14 +105,14 @@ export class Panel {
   }
 
   private receive(message: PanelMessage): void {
-    if (message.type === 'ready') void this.show();
+    if (message.type === 'ready') this.show();
     else this.context.handle(this, message);
   }
 
-  private async show(): Promise<void> {
+  private show(): void {
     const { image, context } = this;
-    const webviewSrc = await this.imageSource();
-    if (this.disposed) return;
+    const ownSrc = this.webviewPanel.webview.asWebviewUri(image).toString();
+    const webviewSrc = needsPreview(image) ? '' : ownSrc;
     this.ready = true;
     this.session.replay(
       {
@@ -124,22 +122,22 @@ export class Panel {
       },
       this.restored?.view ?? null,
     );
+    if (needsPreview(image)) void this.showPreview(ownSrc);
     if (this.heldNote === undefined) return;
     this.applySettings(this.session.currentSettings, this.heldNote);
     this.heldNote = undefined;
   }
 
-  private async imageSource(): Promise<string> {
-    const { image, context } = this;
-    if (needsPreview(image)) {
-      try {
-        const png = await context.engine.preview(await readImage(image), maxPreviewPx);
-        return `data:image/png;base64,${Buffer.from(png).toString('base64')}`;
-      } catch {
-        // The run says what is wrong with the image.
-      }
+  /** The engine may be loading a model meanwhile: the rest of the panel doesn't wait for it. */
+  private async showPreview(ownSrc: string): Promise<void> {
+    let webviewSrc = ownSrc;
+    try {
+      const png = await this.context.engine.preview(await readImage(this.image), maxPreviewPx);
+      webviewSrc = `data:image/png;base64,${Buffer.from(png).toString('base64')}`;
+    } catch {
+      // The run says what is wrong with the image.
     }
-    return this.webviewPanel.webview.asWebviewUri(image).toString();
+    this.post({ type: 'showImage', webviewSrc });
   }
 
   private postModel(): void {

@@ -44,6 +44,7 @@ export interface PanelViewState {
 export type HostMessage =
   | {
       type: 'showSubject';
+      /** `webviewSrc` is empty where `showImage` is to tell it. */
       image: { uri: string; webviewSrc: string; name: string };
       question: string;
       recentQuestions: string[];
@@ -53,6 +54,7 @@ export type HostMessage =
       model: ModelState;
       autoRun: boolean;
     }
+  | { type: 'showImage'; webviewSrc: string }
   | { type: 'updateModel'; model: ModelState }
   | { type: 'startRun'; id: number; purpose: RunPurpose; question: string; settings: AskSettings }
   | { type: 'updateRun'; id: number; progress: AskProgress }

@@ -50,6 +50,17 @@ describe('panel model', () => {
     assert.deepEqual(shownVisual(model)?.image, { width: 40, height: 30 });
   });
 
+  it('takes a picture that comes after the rest', () => {
+    const image = { uri: 'file:///a.tif', webviewSrc: '', name: 'a.tif' };
+    const model = after([
+      subject({ image }),
+      start(1),
+      { type: 'showImage', webviewSrc: 'data:,' },
+    ]);
+    assert.deepEqual(model.subject, { ...image, webviewSrc: 'data:,' });
+    assert.equal(model.live?.id, 1);
+  });
+
   it('follows a run from start to end', () => {
     const { visual, difficulty, rollouts } = record(2).result;
     const running = after([
