@@ -3,6 +3,7 @@
  * the requests of engineProtocol.ts over IPC, one loaded model at a time. It never outlives its parent.
  */
 import { writeSync } from 'node:fs';
+import { throwIfAborted } from '../engine/abort';
 import { Engine } from '../engine/engine';
 import { previewImage } from '../engine/image';
 import type { EngineProgress, EngineReplies, EngineRequest } from '../shared/engineProtocol';
@@ -26,6 +27,7 @@ async function handle(
   switch (request.type) {
     case 'loadModel':
       return afterSwitching(async () => {
+        throwIfAborted(signal);
         await unload();
         engine = await Engine.load(request, progress, signal);
         return engine.info;

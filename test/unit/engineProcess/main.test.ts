@@ -41,14 +41,11 @@ class EngineProcess {
     });
   }
 
-  load(folder = fusedCheckpoint) {
-    return this.rpc.request({
-      type: 'loadModel',
-      folder,
-      device: 'cpu',
-      dtype: 'auto',
-      cacheFolder,
-    });
+  load(folder = fusedCheckpoint, signal?: AbortSignal) {
+    return this.rpc.request<'loadModel'>(
+      { type: 'loadModel', folder, device: 'cpu', dtype: 'auto', cacheFolder },
+      signal ? { signal } : {},
+    );
   }
 
   ask(maxNewTokens: number, options: Parameters<typeof this.rpc.request<'ask'>>[1] = {}) {
@@ -120,6 +117,16 @@ describe('engine process', () => {
     await rejects(canceled, { code: 'canceled' });
     const started = engine.ask(8);
     strictEqual((await started).rollouts.length, 3);
+  });
+
+  it('keeps its model when a load that waited for its turn is canceled', async () => {
+    const controller = new AbortController();
+    const loading = engine.load();
+    const canceled = engine.load(fusedCheckpoint, controller.signal);
+    controller.abort();
+    await rejects(canceled, { code: 'canceled' });
+    await loading;
+    strictEqual((await engine.ask(8)).rollouts.length, 3);
   });
 
   it('reports a broken checkpoint and stays alive', async () => {
