@@ -232,7 +232,7 @@ def save(model, ema, opts, state):
     small = {k: v.half().contiguous() for k, v in ema.items()}
     save_file(small, RUN_DIR / "model.tmp")
     os.replace(RUN_DIR / "model.tmp", RUN_DIR / "model.safetensors")
-    described = state | {"config": model.config.to_dict(), "stageName": STAGES[min(state["stage"], 2)].name}
+    described = state | {"config": model.config.to_dict(), "stageName": STAGES[state["stage"]].name}
     (RUN_DIR / "state.json").write_text(json.dumps(described, indent=2) + "\n")
 
 
@@ -284,7 +284,7 @@ def train(rank, meeting):
     ema, opt_states, state = restore(model)
     trainer = Trainer(model, tokenizer)
     log = (RUN_DIR / "log.jsonl").open("a", buffering=1) if rank == 0 else None
-    while state["stage"] < len(STAGES):
+    while True:
         stage = STAGES[state["stage"]]
         opts = optimizers(model, stage)
         if opt_states:
@@ -327,10 +327,13 @@ def train(rank, meeting):
                 saved_at = time.time()
             if stop:
                 return
+        if state["stage"] == len(STAGES) - 1:  # stays there, so that more steps go on from here
+            if rank == 0:
+                save(model, ema, opts, state)
+            return
         state |= {"stage": state["stage"] + 1, "step": 0}
         if rank == 0:
-            opts = optimizers(model, STAGES[min(state["stage"], len(STAGES) - 1)])
-            save(model, ema, opts, state)
+            save(model, ema, optimizers(model, STAGES[state["stage"]]), state)
 
 
 def keep_memory():
