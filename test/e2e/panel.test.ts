@@ -132,6 +132,17 @@ describe('the panel in a browser', () => {
     assert.equal(await zoom.innerText(), fitted);
   });
 
+  it('shows a picture that comes after the rest', async () => {
+    await panel.send({ ...subject({ runs: [] }), image: { ...image, webviewSrc: '' } });
+    assert.equal(await panel.page.locator('#image .note').isVisible(), false);
+    await panel.send({ type: 'showImage', webviewSrc: 'image.png' });
+    await panel.page.waitForFunction(() => {
+      const canvas = document.querySelector<HTMLCanvasElement>('#image canvas')!;
+      const { data } = canvas.getContext('2d')!.getImageData(canvas.width / 2, 50, 1, 1);
+      return data[0] === 0x80 && data[3] === 255;
+    });
+  });
+
   it('streams reasoning as text, collapsed until it is opened', async () => {
     const markup = '<think>A <img src=x onerror=alert(1)> <b>bold</b> guess';
     const { visual, difficulty, rollouts } = first.result;
@@ -167,6 +178,7 @@ describe('the panel in a browser', () => {
   it('shows a run again, compares two, and exports the one on show', async () => {
     await panel.send(opened([first, second]));
     await panel.runs.nth(0).click();
+    await panel.nextFrame();
     assert.equal(await panel.page.locator('.answer-title').innerText(), 'Run #1');
     assert.equal(await panel.slider('ρ').inputValue(), '0.5');
     await panel.runs.nth(0).focus();
