@@ -159,7 +159,10 @@ async function chooseRepository(context: GetModelContext): Promise<string | unde
       const repository = await findRepository(context, id, abort.signal);
       const dtype = variantsOf(repository)[0];
       if (dtype !== undefined) sizes.set(id, sizeText(planOf(repository, dtype)));
+      const active = box.activeItems[0]?.id;
       show();
+      // New items take the selection back to the first, under the fingers of who is choosing.
+      box.activeItems = box.items.filter((item) => item.id !== undefined && item.id === active);
     } catch (error) {
       context.log.debug((error as Error).message); // said when the model is chosen
     }
