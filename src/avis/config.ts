@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { AvisError } from '../shared/errors';
 import type { ModelInfo, RunResult } from '../shared/types';
 import { describeIssue, settingsSchema } from './settingsSchema';
+import { countAbstentions } from './vote';
 
 const count = z.int().min(0);
 const amount = z.number().min(0);
@@ -95,7 +96,7 @@ export function buildConfig(model: ModelInfo, result: RunResult): AvisConfig {
       device: result.model.device,
       answer: vote.answer,
       votes: vote.counts.map(({ answer, rollouts }) => ({ answer, rollouts: rollouts.length })),
-      abstentions: vote.abstentions.length,
+      abstentions: countAbstentions(result.rollouts),
       visualTokens: { total: visual.total, kept: visual.kept, pruneRatio: visual.pruneRatio },
       solvability: difficulty.solvability,
       rollouts: {

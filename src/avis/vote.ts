@@ -1,4 +1,4 @@
-import type { VoteResult } from '../shared/types';
+import type { RolloutResult, VoteResult } from '../shared/types';
 
 /**
  * The stripped text inside the last closed `<answer>…</answer>`.
@@ -29,6 +29,12 @@ export function tallyVotes(answers: (string | null)[]): VoteResult {
       (a, b) => b.rollouts.length - a.rollouts.length || a.rollouts.at(-1)! - b.rollouts.at(-1)!,
     );
   return { answer: counts[0]?.answer ?? null, counts, abstentions };
+}
+
+/** Rollouts that ended without an answer. One that was stopped early had no chance to give one. */
+export function countAbstentions(rollouts: readonly RolloutResult[]): number {
+  return rollouts.filter(({ answer, stopped }) => answer === null && stopped !== 'earlyStop')
+    .length;
 }
 
 /**

@@ -1,3 +1,4 @@
+import { countAbstentions } from '../avis/vote';
 import type { ModelInfo, RunResult } from '../shared/types';
 
 /** The object that `--json` prints. Milliseconds and floating-point operations throughout. */
@@ -22,7 +23,7 @@ export function toOutput(
       stopped,
     })),
     votes: Object.fromEntries(vote.counts.map(({ answer, rollouts }) => [answer, rollouts.length])),
-    abstentions: vote.abstentions.length,
+    abstentions: countAbstentions(result.rollouts),
     visual: {
       total: visual.total,
       kept: visual.kept,

@@ -39,6 +39,15 @@ describe('configuration file', () => {
     assert.deepEqual(parseConfig(JSON.stringify(config), 'a.avis.json'), config);
   });
 
+  it('counts no rollout that was stopped early as an abstention', () => {
+    const rollouts = result.rollouts.map((one) => ({
+      ...one,
+      stopped: one.answer === null ? ('earlyStop' as const) : one.stopped,
+    }));
+    assert.equal(config.evidence.abstentions, 1);
+    assert.equal(buildConfig(model, { ...result, rollouts }).evidence.abstentions, 0);
+  });
+
   it('carries the settings, the model, the bins and what was measured', () => {
     assert.equal(config.schemaVersion, 1);
     assert.deepEqual(config.settings, result.settings);

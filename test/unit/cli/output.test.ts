@@ -85,6 +85,14 @@ describe('--json', () => {
     assert.equal(output.ms.total, 250);
   });
 
+  it('counts no rollout that was stopped early as an abstention', () => {
+    const [first, , third] = sampleResult.rollouts;
+    const stopped = { ...third!, index: 1, stopped: 'earlyStop' as const };
+    const rollouts = [first!, stopped, third!];
+    const vote = { ...sampleResult.vote, abstentions: [1, 2] };
+    assert.equal(toOutput({ ...sampleResult, rollouts, vote }, sampleModel, timing).abstentions, 1);
+  });
+
   it('has rollouts of five entries', () => {
     for (const rollout of output.rollouts) {
       assert.deepEqual(Object.keys(rollout), ['answer', 'text', 'tokens', 'ms', 'stopped']);
