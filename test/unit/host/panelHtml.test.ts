@@ -31,5 +31,6 @@ describe('addRecentQuestion', () => {
     assert.equal(recent.length, 20);
     assert.equal(recent[0], 'new');
     assert.deepEqual(addRecentQuestion(['a'], 'x'.repeat(100_000)), ['a']);
+    assert.deepEqual(addRecentQuestion(['a'], ' \n'), ['a']);
   });
 });
