@@ -156,11 +156,11 @@ export class Answerer {
     const { visual, visionMs, kdvMs } = await this.model.vision.encode(prepared);
     timing.vision = visionMs;
     timing.kdv = kdvMs;
-    await yieldToEvents(signal);
     const { gridThw, visualTokens, tokenGrid, regions } = prepared;
     const layout = { visualTokens, tokenGrid, regions };
     const encoded = { width: rgb.width, height: rgb.height, gridThw, layout, visual };
     this.images.set(key, encoded, visual.features.byteLength + visual.scores.byteLength);
+    await yieldToEvents(signal); // only now: a canceled run leaves the next one its features
     return encoded;
   }
 

@@ -79,6 +79,16 @@ describe('engine', () => {
       deepStrictEqual(cached.visual, fresh.visual);
     });
 
+    it('keeps the features of a run that was canceled while they were computed', async () => {
+      const controller = new AbortController();
+      const onProgress = (progress: AskProgress) => {
+        if (progress.type === 'askStage' && progress.stage === 'vision') controller.abort();
+      };
+      await rejects(engine.ask(query(), onProgress, controller.signal), { code: 'canceled' });
+      deepStrictEqual((await engine.ask(query())).timing.cached, ['vision']);
+      deepStrictEqual([engine.runs.vision, engine.runs.prefill], [1, 1]);
+    });
+
     it('encodes again what a small cache had to drop', async () => {
       const small = await Engine.load({
         folder: fusedCheckpoint,
