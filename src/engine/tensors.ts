@@ -2,8 +2,6 @@ import { Tensor } from 'onnxruntime-node';
 import { AvisError } from '../shared/errors';
 import type { TensorSpec } from './session';
 
-export type FloatType = 'float32' | 'float16';
-
 /** Bytes of one element. */
 export function elementBytes(type: Tensor.Type): number {
   switch (type) {

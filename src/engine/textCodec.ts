@@ -42,14 +42,6 @@ export class TextCodec {
       .map((token) => token.content);
   }
 
-  get vocabularySize(): number {
-    return this.tokenizer.get_vocab(true).size;
-  }
-
-  tokenId(token: string): number | undefined {
-    return this.tokenizer.token_to_id(token);
-  }
-
   encode(text: string): number[] {
     return this.tokenizer.encode(text, { add_special_tokens: false }).ids;
   }
