@@ -9,7 +9,7 @@ let app: App | undefined;
 export function activate(context: vscode.ExtensionContext): AvisApi {
   const log = vscode.window.createOutputChannel('AVIS', { log: true });
   app = new App(context, log);
-  context.subscriptions.push(log, app, registerCommands(app), createStatusBar(app.engine));
+  context.subscriptions.push(log, app, registerCommands(app, context), createStatusBar(app.engine));
   return app;
 }
 

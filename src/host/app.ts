@@ -28,12 +28,15 @@ export class App implements AvisApi, vscode.Disposable {
   readonly panels: Panels;
   /** The checkpoint that comes with the extension. */
   readonly embeddedFolder: string;
+  /** Hidden at run time too: this object is what other extensions get, and the secrets are not theirs. */
+  readonly #context: vscode.ExtensionContext;
   private readonly configurationListener: vscode.Disposable;
 
   constructor(
-    readonly context: vscode.ExtensionContext,
+    context: vscode.ExtensionContext,
     readonly log: vscode.LogOutputChannel,
   ) {
+    this.#context = context;
     this.embeddedFolder = context.asAbsolutePath('media/model');
     this.engine = new EngineClient({
       script: context.asAbsolutePath('out/engineProcess.mjs'),
@@ -55,7 +58,7 @@ export class App implements AvisApi, vscode.Disposable {
   }
 
   get recentQuestions(): readonly string[] {
-    return this.context.globalState.get<string[]>(recentQuestionsKey, []);
+    return this.#context.globalState.get<string[]>(recentQuestionsKey, []);
   }
 
   async askImage(
@@ -74,7 +77,7 @@ export class App implements AvisApi, vscode.Disposable {
 
   async exportConfig(image: vscode.Uri, target?: vscode.Uri, runId?: number): Promise<void> {
     const { json } = await this.buildConfig(image, runId);
-    const chosen = target ?? (await pickConfigTarget(image, this.context.extensionUri));
+    const chosen = target ?? (await pickConfigTarget(image, this.#context.extensionUri));
     if (chosen) await exportConfig(chosen, json);
   }
 
@@ -178,7 +181,7 @@ export class App implements AvisApi, vscode.Disposable {
 
   private rememberQuestion(question: string): void {
     const recent = addRecentQuestion(this.recentQuestions, question);
-    void this.context.globalState.update(recentQuestionsKey, recent);
+    void this.#context.globalState.update(recentQuestionsKey, recent);
   }
 
   /** For runs: the panel shows the error itself. */

@@ -11,8 +11,8 @@ import { showError } from './showError';
 /** Each open panel costs memory; more images than this are asked about only after a question. */
 const manyImages = 10;
 
-export function registerCommands(app: App): vscode.Disposable {
-  const { log, engine, context } = app;
+export function registerCommands(app: App, context: vscode.ExtensionContext): vscode.Disposable {
+  const { log, engine } = app;
   const commands: Record<string, (...args: unknown[]) => Promise<unknown> | void> = {
     'avis.ask': (first, second) => ask(app, first, second),
     'avis.exportConfig': async (image, target, runId) =>
@@ -22,10 +22,10 @@ export function registerCommands(app: App): vscode.Disposable {
     'avis.copyFlags': async (image, runId) =>
       app.copyFlags(chosenImage(app, image), asNumber(runId)),
     'avis.applyConfig': (config, image) => applyConfig(app, config, image),
-    'avis.selectModel': () => selectModel(app),
+    'avis.selectModel': () => selectModel(app, getModelContext(context, log)),
     'avis.getModel': async (id, dtype) => {
       const { getModel } = await import('./getModel');
-      return getModel(getModelContext(app), asString(id), asString(dtype));
+      return getModel(getModelContext(context, log), asString(id), asString(dtype));
     },
     'avis.setHubToken': async () => {
       const { setHubToken } = await import('./getModel');
@@ -40,7 +40,7 @@ export function registerCommands(app: App): vscode.Disposable {
       const { installCuda } = await import('./cudaInstall');
       if (await installCuda(context.extensionUri, log)) await engine.restart();
     },
-    'avis.openSamples': () => openSamples(app),
+    'avis.openSamples': () => openSamples(app, context.extensionUri),
     'avis.openWalkthrough': async () => {
       await vscode.commands.executeCommand(
         'workbench.action.openWalkthrough',
@@ -173,8 +173,8 @@ interface Sample {
   note: string;
 }
 
-async function openSamples(app: App): Promise<void> {
-  const folder = vscode.Uri.joinPath(app.context.extensionUri, 'media', 'samples');
+async function openSamples(app: App, extensionUri: vscode.Uri): Promise<void> {
+  const folder = vscode.Uri.joinPath(extensionUri, 'media', 'samples');
   const list = await readTextFile(vscode.Uri.joinPath(folder, 'questions.json'));
   const items = (JSON.parse(list) as Sample[]).map(({ file, question, note }) => ({
     label: question,
@@ -189,9 +189,8 @@ async function openSamples(app: App): Promise<void> {
   if (chosen) await ask(app, chosen.image, chosen.label);
 }
 
-async function selectModel(app: App): Promise<void> {
+async function selectModel(app: App, context: GetModelContext): Promise<void> {
   const picker = await import('./modelPicker');
-  const context = getModelContext(app);
   await picker.selectModel({
     embeddedFolder: app.embeddedFolder,
     store: context.store,
@@ -203,9 +202,12 @@ async function selectModel(app: App): Promise<void> {
   });
 }
 
-function getModelContext({ context, log }: App): GetModelContext {
-  const root = vscode.Uri.joinPath(context.globalStorageUri, 'models').fsPath;
-  return { store: new ModelStore(root), secrets: context.secrets, log };
+function getModelContext(
+  { globalStorageUri, secrets }: vscode.ExtensionContext,
+  log: vscode.LogOutputChannel,
+): GetModelContext {
+  const root = vscode.Uri.joinPath(globalStorageUri, 'models').fsPath;
+  return { store: new ModelStore(root), secrets, log };
 }
 
 function asUri(argument: unknown): vscode.Uri | undefined {

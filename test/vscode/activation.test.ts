@@ -28,6 +28,14 @@ describe('activation', () => {
     assert.equal(api.engine.processId, undefined);
   });
 
+  it('keeps its secrets from other extensions', async () => {
+    const api = await extension.activate();
+    const holdsSecrets = Object.values(api).some(
+      (part) => typeof part === 'object' && part !== null && 'secrets' in part,
+    );
+    assert.equal(holdsSecrets, false);
+  });
+
   it('registers every command of the manifest', async () => {
     const registered = new Set(await vscode.commands.getCommands(true));
     const missing = manifest.contributes.commands.filter(({ command }) => !registered.has(command));
