@@ -20,6 +20,8 @@ from training.world import Scene, rng_for, sample_scene
 OUT = Path(__file__).parent.parent / "media" / "samples"
 FIRST = 1_000_000  # held-out seed
 SIDES = range(224, 449)  # px
+# Found with the shipped checkpoint: greedy says 1, seven rollouts say 2 2 1 3 2 2 2. Choose anew with another one.
+SEEDS = {"vote": 1_000_105}
 
 # file, scene kind, difficulty, task, further condition on scene and question, note
 SAMPLES = [
@@ -34,9 +36,11 @@ SAMPLES = [
     ("difference", "numbers", 0.5, "difference", lambda s, q: min(i.value for i in s.items) > 12 and q.think.count(" - ") > 3, "Read, read, subtract with a borrow."),
     ("tallest", "bars", 0.2, "bar extreme", lambda s, q: len(s.items) >= 4, "Read every bar and keep the best so far."),
     ("bars", "bars", 0.6, "bar difference", lambda s, q: len(s.items) >= 5, "Two bars of a chart in noise, and a subtraction."),
-    ("compare", "shapes", 0.75, "compare", lambda s, q: 9 <= len(s.items) <= 12 and margin(s, q) == 1, "Two running counts over a crowd that differ by one: rollouts can disagree."),
+    ("compare", "shapes", 0.75, "compare", lambda s, q: 9 <= len(s.items) <= 12 and margin(s, q) == 1, "Two running counts over a crowd that differ by one."),
+    ("vote", "shapes", 0.5, "count", lambda s, q: True,
+     "Rollouts disagree and the vote is right where the single greedy answer is wrong."),
     ("crowd", "mixed", 1.0, "count", lambda s, q: len(s.items) >= 13 and q.answer in "4567" and s.knobs["occlusion"] and s.knobs["noise"] > 8,
-     "Many small, half-covered things in noise: hard, rollouts disagree."),
+     "Many small, half-covered things in noise: the hardest."),
 ]  # fmt: skip
 PHOTOGRAPH = ("photograph", "cat", "Is there a cat?", "exists", "yes",
               "A photograph: unlike anything that the embedded model was trained on, so its answer is not to be trusted, right or wrong.")  # fmt: skip
@@ -56,9 +60,9 @@ def margin(scene: Scene, question: Question) -> int:
     return abs(counts[0] - counts[1])
 
 
-def find(kind: str, hard: float, task: str, fits) -> tuple[Scene, Question, Image.Image, int]:
-    """The first held-out scene, from FIRST on, that has such a question."""
-    for index in range(FIRST, FIRST + 200_000):
+def find(kind: str, hard: float, task: str, fits, first: int) -> tuple[Scene, Question, Image.Image, int]:
+    """The first held-out scene, from seed `first` on, that has such a question."""
+    for index in range(first, first + 200_000):
         rng = rng_for("heldout", index)
         scene = sample_scene(rng, "heldout", hard, kind)
         if scene.width not in SIDES or scene.height not in SIDES:
@@ -75,7 +79,7 @@ def main() -> None:
         old.unlink()
     entries = []
     for number, (name, kind, hard, task, fits, note) in enumerate(SAMPLES, 1):
-        scene, question, picture, index = find(kind, hard, task, fits)
+        scene, question, picture, index = find(kind, hard, task, fits, SEEDS.get(name, FIRST))
         file = f"{number:02d}-{name}.png"
         picture.save(OUT / file, optimize=True)
         entries.append({"file": file, "question": question.text, "task": task, "answer": question.answer, "note": note})

@@ -164,7 +164,7 @@ async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
-      image: { type: 'string', default: 'media/samples/13-photograph.jpg' },
+      image: { type: 'string', default: 'media/samples/14-photograph.jpg' },
       tokens: { type: 'string', default: '24' },
       contestant: { type: 'string' },
     },
