@@ -71,8 +71,9 @@ export async function readCheckpoint(folder: string): Promise<Checkpoint> {
     config: configReader,
     preprocessor: new ConfigReader(preprocessor, 'preprocessor_config.json'),
     endTokenIds: endTokenIds(generation, configReader),
-    repetitionPenalty: new ConfigReader(generation ?? {}, 'generation_config.json').number(
+    repetitionPenalty: new ConfigReader(generation ?? {}, 'generation_config.json').numberWithin(
       'repetition_penalty',
+      { min: 0.1, max: 10 },
       1,
     ),
     codec,

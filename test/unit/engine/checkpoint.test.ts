@@ -148,6 +148,15 @@ describe('a broken checkpoint', () => {
     await rejects(load(), { code: 'badModel', message: /^bins in the checkpoint's avis\/policy/ });
   });
 
+  it('is refused for a repetition penalty that would divide by zero', async () => {
+    edit('generation_config.json', (config) => ({ ...config, repetition_penalty: 0 }));
+    await rejects(load(), {
+      code: 'badModel',
+      message:
+        /^repetition_penalty in .*generation_config\.json is 0; expected a number from 0\.1 to/,
+    });
+  });
+
   it('is refused for the statistics of another model', async () => {
     mkdirSync(at('avis'));
     const familiarity = { mean: [0, 0], spread: [1, 1], threshold: 1 };
