@@ -118,7 +118,10 @@ export interface ComputeResult {
   saved: number;
   /** The same with the vision encoder in both. */
   savedWithVision: number;
-  /** Bytes of the KV cache of the prefill and of all rollouts at their longest, and vanilla's. */
+  /**
+   * Bytes of the keys and values that differ: the prompt's once, each rollout's own tokens; and
+   * vanilla's. A cache in main memory holds the prompt's again in every rollout's row.
+   */
   kvBytes: number;
   vanillaKvBytes: number;
   promptTokens: { text: number; visual: number };
