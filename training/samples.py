@@ -20,15 +20,18 @@ from training.world import Scene, rng_for, sample_scene
 OUT = Path(__file__).parent.parent / "media" / "samples"
 FIRST = 1_000_000  # held-out seed
 SIDES = range(224, 449)  # px
-# Found with the shipped checkpoint: greedy says 1, seven rollouts say 2 2 1 3 2 2 2. Choose anew with another one.
-SEEDS = {"vote": 1_000_105}
+# Where the search begins in place of FIRST: chosen with the shipped checkpoint, so that it answers the easy ones
+# and, in "vote", is wrong when greedy and right in most rollouts. Choose anew with another checkpoint.
+SEEDS = {
+    "one-thing": 1_022_031, "colour": 1_000_541, "background": 1_037_462, "neighbour": 1_000_180, "sum": 1_000_268, "compare": 1_000_855, "vote": 1_001_644,
+}  # fmt: skip
 
 # file, scene kind, difficulty, task, further condition on scene and question, note
 SAMPLES = [
     ("one-thing", "things", 0.0, "what", lambda s, q: len(s.items) == 1 and s.items[0].size > 80, "One large drawing: easy, so a single rollout is enough."),
-    ("colour", "shapes", 0.1, "colour", lambda s, q: 3 <= len(s.items) <= 5, "Multiple choice: find the shape, name its colour, find the letter."),
-    ("background", "mixed", 0.1, "count", lambda s, q: s.width >= 336 and 2 <= len(s.items) <= 4 and q.answer not in "0" and plain(s),
-     "Few things on plain paper: most visual tokens show nothing but background and are dropped."),
+    ("colour", "shapes", 0.1, "colour", lambda s, q: 4 <= len(s.items) <= 5 and len({i.colour for i in s.items}) > 2, "A look-up: find the shape, name its colour."),
+    ("background", "shapes", 0.0, "count", lambda s, q: s.width >= 336 and 2 <= len(s.items) <= 4 and "diamonds do you" in q.text and plain(s),
+     "Few shapes on plain paper: most visual tokens show nothing but background and are dropped."),
     ("exists", "shapes", 0.4, "exists", lambda s, q: q.answer == "no" and len(s.items) >= 6 and q.think.count(" ") == 4, "The shape is there, in another colour."),
     ("neighbour", "things", 0.35, "neighbour", lambda s, q: s.knobs.get("board") and len(s.items) >= 6, "Two steps: find the thing, look next to it."),
     ("side", "mixed", 0.5, "side", lambda s, q: len(s.items) >= 5, "Left, right, above or below: compare two places."),
@@ -37,10 +40,10 @@ SAMPLES = [
     ("tallest", "bars", 0.2, "bar extreme", lambda s, q: len(s.items) >= 4, "Read every bar and keep the best so far."),
     ("bars", "bars", 0.6, "bar difference", lambda s, q: len(s.items) >= 5, "Two bars of a chart in noise, and a subtraction."),
     ("compare", "shapes", 0.75, "compare", lambda s, q: 9 <= len(s.items) <= 12 and margin(s, q) == 1, "Two running counts over a crowd that differ by one."),
-    ("vote", "shapes", 0.5, "count", lambda s, q: True,
+    ("vote", "shapes", 0.75, "compare", lambda s, q: margin(s, q) == 1,
      "Rollouts disagree and the vote is right where the single greedy answer is wrong."),
     ("crowd", "mixed", 1.0, "count", lambda s, q: len(s.items) >= 13 and q.answer in "4567" and s.knobs["occlusion"] and s.knobs["noise"] > 8,
-     "Many small, half-covered things in noise: the hardest."),
+     "Many small, half-covered things in noise: the hardest, often answered wrong."),
 ]  # fmt: skip
 PHOTOGRAPH = ("photograph", "cat", "Is there a cat?", "exists", "yes",
               "A photograph: unlike anything that the embedded model was trained on, so its answer is not to be trusted, right or wrong.")  # fmt: skip
@@ -68,7 +71,7 @@ def find(kind: str, hard: float, task: str, fits, first: int) -> tuple[Scene, Qu
         if scene.width not in SIDES or scene.height not in SIDES:
             continue
         for question in ask(scene, rng, 4):
-            if question.task == task and multiple_choice(question) == (task == "colour") and fits(scene, question):
+            if question.task == task and not multiple_choice(question) and fits(scene, question):
                 return scene, question, Image.fromarray(render(scene, rng)), index
     raise SystemExit(f"no held-out scene fits the sample of task {task!r}")
 
