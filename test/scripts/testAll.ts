@@ -80,8 +80,8 @@ async function runStage(stage: Stage): Promise<{ passed: number; failed: number 
     child.once('close', resolve);
   });
   clearTimeout(timer);
-  const count = (pattern: RegExp) => Number(pattern.exec(output)?.[1] ?? 0);
-  const passed = count(/(\d+) (?:passing|passed)/);
-  const failed = count(/(\d+) (?:failing|failed)/);
+  const lastCount = (pattern: RegExp) => Number([...output.matchAll(pattern)].at(-1)?.[1] ?? 0);
+  const passed = lastCount(/(\d+) (?:passing|passed)/g);
+  const failed = lastCount(/(\d+) (?:failing|failed)/g);
   return { passed, failed: code === 0 ? failed : Math.max(failed, 1) };
 }
