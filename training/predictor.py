@@ -36,7 +36,7 @@ PER_IMAGE = 3
 CHANNELS, GROUPS = 64, 8
 FOLDS, EPOCHS = 4, 16
 K_SHAPE = (1, 7, 5, 3, 1)  # rollouts by rising solvability: an inverted U with its top at hard but solvable
-MIN_GAIN = 0.04  # accuracy that one more unit of normalised cost has to buy
+MAX_COST = 1.0  # mean normalised cost that the policy may reach: that of vanilla
 
 
 def sample(items, tau_degrees, rollouts=ROLLOUTS):
@@ -166,24 +166,31 @@ def normalised_cost(row, k):
     return (full - len(row["features"]) + row["kept"] + k * row["tokens"]) / (full + row["tokens"])
 
 
-def choose_bins(rows, score, quantiles=24):
-    """Edges of the inverted U that gain most: accuracy - MIN_GAIN * cost, over quantiles of the score.
-    -> (bins, evidence)"""
+def choose_bins(rows, score, quantiles=16):
+    """Edges (quantiles of the score) of the inverted U of highest accuracy whose mean normalised cost stays
+    within MAX_COST: the price of a unit of cost falls until the policy would cost more. -> (bins, evidence)"""
     ks = sorted(set(K_SHAPE))
     edges = np.quantile(score, np.linspace(0, 1, quantiles + 1))[1:-1]
     at = np.digitize(score, edges)
     right = {k: np.array([row["greedy"] if k == 1 else voted(row, k) for row in rows], float) for k in ks}
     cost = {k: np.array([normalised_cost(row, k) for row in rows]) for k in ks}
-    gain = {k: np.bincount(at, right[k] - MIN_GAIN * cost[k], quantiles) for k in ks}
-    running = {k: np.concatenate(([0], np.cumsum(gain[k]))) for k in ks}
-    best = max(
-        itertools.combinations_with_replacement(range(quantiles + 1), len(K_SHAPE) - 1),
-        key=lambda cut: sum(
-            running[k][b] - running[k][a] for k, a, b in zip(K_SHAPE, (0, *cut), (*cut, quantiles))
-        ),
-    )
+    def best_cut(price):
+        gain = {k: np.bincount(at, right[k] - price * cost[k], quantiles) for k in ks}
+        running = {k: np.concatenate(([0], np.cumsum(gain[k]))) for k in ks}
+        worth = lambda cut: sum(running[k][b] - running[k][a] for k, a, b in parts(cut))
+        return max(itertools.combinations_with_replacement(range(quantiles + 1), len(K_SHAPE) - 1), key=worth)
+
+    parts = lambda cut: zip(K_SHAPE, (0, *cut), (*cut, quantiles))
+    in_part = lambda a, b: (at >= a) & (at < b)
+    mean_cost = lambda cut: sum(cost[k][in_part(a, b)].sum() for k, a, b in parts(cut)) / len(rows)
+    best = best_cut(1.0)
+    for price in (0.1, 0.05, 0.03, 0.02, 0.015, 0.01, 0.007, 0.005, 0.003):
+        cut = best_cut(price)
+        if mean_cost(cut) > MAX_COST:
+            break
+        best = cut
     bins = []
-    for k, a, b in zip(K_SHAPE, (0, *best), (*best, quantiles)):
+    for k, a, b in parts(best):
         if b > a:
             up_to = 1.0 if b == quantiles else round(float(edges[b - 1]), 4)
             if bins and bins[-1]["k"] == k:
@@ -321,7 +328,7 @@ def fit(tau, tau_note):
             "rolloutsPerItem": ROLLOUTS,
             "solvabilityHistogram": np.bincount((labels * ROLLOUTS).round().long().numpy(), minlength=ROLLOUTS + 1).tolist(),
             "solvabilityByTask": {t: round(v, 4) for t, v in task_mean.items()},
-            "minGainPerUnitCost": MIN_GAIN,
+            "maxNormalisedCost": MAX_COST,
         },
     })
     print(json.dumps({"bins": bins, "policy": evidence["policy"], "fixed": evidence["fixed"]}))
