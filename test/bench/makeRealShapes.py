@@ -307,7 +307,8 @@ def settings(folder, spec, image_px):
     template = json.loads((folder / "chat_template.json").read_text())
     change("tokenizer_config.json", lambda t: t.update(template))  # where transformers.js looks
     if spec is QWEN:
-        change("config.json", lambda c: (c.update(spec["text"]), c["vision_config"].update(spec["vision"]), c["rope_scaling"].update(mrope_section=spec["mrope_section"])))
+        change("config.json", lambda c: (c.update(spec["text"]), c["vision_config"].update(spec["vision"]), c["rope_scaling"].update(mrope_section=spec["mrope_section"]),
+                                         c.update(text_config={k: v for k, v in c.items() if k not in ("vision_config", "architectures")} | {"model_type": "qwen2_5_vl_text"})))  # fmt: skip
         change("preprocessor_config.json", lambda p: p.update(min_pixels=3136, max_pixels=image_px**2))
     else:
         change("config.json", lambda c: (c["text_config"].update(spec["text"]), c["vision_config"].update(spec["vision"] | {"size": {"longest_edge": image_px}}),
