@@ -207,6 +207,8 @@ describe('a person asks about an image', function () {
       page.locator('.explorer-folders-view .monaco-list-row', { hasText: name });
     await rowOf(images[0]!).click();
     await rowOf(images[1]!).click({ modifiers: ['ControlOrMeta'] });
+    const selected = page.locator('.explorer-folders-view .monaco-list-row.selected');
+    await selected.nth(1).waitFor();
     await chooseInExplorer(page, images[1]!, askTitle);
     await quickInput(page).fill('What do you see?');
     await page.keyboard.press('Enter');

@@ -27,6 +27,8 @@ export function quietSettings(theme: Theme): Record<string, unknown> {
     'window.commandCenter': false,
     'chat.commandCenter.enabled': false,
     'explorer.compactFolders': false,
+    // A file that opens late would take the selection in the Explorer.
+    'explorer.autoReveal': false,
     'extensions.ignoreRecommendations': true,
     'git.enabled': false,
     'telemetry.telemetryLevel': 'off',
