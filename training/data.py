@@ -18,7 +18,7 @@ from training.tokenizer import DIRECT_SUFFIX, PREFIX_TEXT, THINK_SUFFIX, TURN_TE
 from training.world import rng_for, sample_scene, token_words
 
 DIRECT_SHARE = 0.15  # answers without reasoning
-TOKENS_PER_BATCH = 800  # visual tokens; decides how many pictures of a grid make a batch
+TOKENS_PER_BATCH = 1000  # visual tokens; decides how many pictures of a grid make a batch
 
 
 @dataclass
@@ -33,6 +33,7 @@ class Batch:
     groups: list  # (slots, padded width) of the questions, see LanguageModel.forward
     target: torch.Tensor  # [M] next token where it belongs to the response, else -100
     weight: torch.Tensor  # [M] of that token in the loss
+    look: torch.Tensor  # [M] where the next token stands: visual token n, else rows * cols + token of the question, else -1
     pixels: torch.Tensor | None  # uint8 [B, H, W, 3]
     next_index: int  # first scene seed not drawn yet: where to go on after an interruption
 
@@ -60,12 +61,39 @@ def as_people_type(text, rng):
     return text
 
 
+def looks(question, prompt, response, direct, visual_columns, visual_tokens):
+    """For each token of prompt + response (tokenizers' encodings) the index it should be read off at:
+    that of a visual token, or visual_tokens + that of an earlier token, or -1. See looks.py."""
+    encodings = {"text": (prompt, 0, 0)}
+    before = len(prompt.ids)
+    if not direct:
+        encodings["think"] = (response, len("<think>"), before)
+    encodings["answer"] = (response, 0 if direct else len(f"<think>{question.think}</think>"), before)
+    encodings["answer"] = (response, encodings["answer"][1] + len("<answer>"), before)
+    found, anchors = [-1] * (before + len(response.ids)), {}
+    for part, (encoding, start, offset) in encodings.items():
+        token_at = encoding.char_to_token
+        spans, ends = question.marks[part]
+        for n, end in ends.items():  # a word that was there in a part before keeps its first place
+            anchors.setdefault(n, offset + token_at(start + end - 1))
+        for first, end, (kind, *target) in spans:
+            if kind == "visual":
+                index = target[0] * visual_columns + target[1]
+            elif target[0] in anchors:
+                index = visual_tokens + anchors[target[0]]
+            else:
+                continue
+            for token in range(token_at(start + first), token_at(start + end - 1) + 1):
+                found[offset + token] = index
+    return found
+
+
 def make_batch(scenes, tokenizer, per_image, rng, draw, next_index):
     """scenes: list of (scene, generator) of one grid -> Batch; `draw` renders the pixels too."""
     if draw:
         from training.render import render
     rows, cols = scenes[0][0].height // TOKEN_PX, scenes[0][0].width // TOKEN_PX
-    word_at, word, prompts, responses, pixels = [], [], [], [], []
+    word_at, word, prompts, responses, pixels, asked = [], [], [], [], [], []
     for i, (scene, generator) in enumerate(scenes):
         for n, words in enumerate(token_words(scene)):
             for w in words:
@@ -76,15 +104,17 @@ def make_batch(scenes, tokenizer, per_image, rng, draw, next_index):
             suffix = DIRECT_SUFFIX if direct else THINK_SUFFIX
             prompts.append(as_people_type(question.text, rng) + suffix + TURN_TEXT)
             responses.append(response_text(question, direct))
+            asked.append((question, direct))
         if draw:
             pixels.append(render(scene, generator))
-    prompts = [e.ids for e in tokenizer.encode_batch(prompts)]
-    responses = [e.ids for e in tokenizer.encode_batch(responses)]
+    prompts, responses = tokenizer.encode_batch(prompts), tokenizer.encode_batch(responses)
+    look_at = [looks(q, p, r, direct, cols, rows * cols) for (q, direct), p, r in zip(asked, prompts, responses)]
+    prompts, responses = [e.ids for e in prompts], [e.ids for e in responses]
     lengths = [len(p) + len(r) - 1 for p, r in zip(prompts, responses)]  # the last token is only a target
     by_length = [
         sorted(range(i * per_image, (i + 1) * per_image), key=lambda n: lengths[n]) for i in range(len(scenes))
     ]
-    ids, offset, groups, target, weight = [], [], [], [], []
+    ids, offset, groups, target, weight, look = [], [], [], [], [], []
     answer_id = tokenizer.token_to_id("<answer>")
     for members in zip(*by_length):  # the shortest question of every picture, the second shortest, ...
         slots, width = [], max(lengths[n] for n in members)
@@ -94,22 +124,23 @@ def make_batch(scenes, tokenizer, per_image, rng, draw, next_index):
             # Long lists are not to drown short answers, nor the reasoning its conclusion.
             size, start = len(responses[n]), responses[n].index(answer_id)
             weight += [0.0] * (len(prompts[n]) - 1) + [size**-0.5] * (start + 1) + [2 * size**-0.5] * (size - start - 1)
+            look += look_at[n][1:]  # of the token that is predicted
             offset += range(lengths[n])
             slots += range(i * width, i * width + lengths[n])
         groups.append((torch.tensor(slots), width))
     tensor = lambda x: torch.tensor(x, dtype=torch.long)
     return Batch(
         rows, cols, len(scenes), tensor(word_at), tensor(word), tensor(ids), tensor(offset), groups,
-        tensor(target), torch.tensor(weight), torch.from_numpy(np.stack(pixels)) if draw else None, next_index,
+        tensor(target), torch.tensor(weight), tensor(look), torch.from_numpy(np.stack(pixels)) if draw else None, next_index,
     )  # fmt: skip
 
 
 class Stream(IterableDataset):
     """Endless batches of every `stride`-th scene of the training split from `start` on. `draw`: with
-    pixels."""
+    pixels; `crowded`: scenes full of items."""
 
-    def __init__(self, start, stride, per_image, draw):
-        self.start, self.stride, self.per_image, self.draw = start, stride, per_image, draw
+    def __init__(self, start, stride, per_image, draw, crowded):
+        self.start, self.stride, self.per_image, self.draw, self.crowded = start, stride, per_image, draw, crowded
 
     def __iter__(self):
         torch.set_num_threads(1)
@@ -118,7 +149,7 @@ class Stream(IterableDataset):
         while True:
             generator = rng_for("train", index)
             index += self.stride
-            scene = sample_scene(generator, "train", generator.random())
+            scene = sample_scene(generator, "train", generator.random(), crowded=self.crowded)
             bucket = buckets.setdefault((scene.height, scene.width), [])
             bucket.append((scene, generator))
             tokens = scene.height * scene.width // TOKEN_PX**2
@@ -127,8 +158,8 @@ class Stream(IterableDataset):
                 yield make_batch(bucket, tokenizer, self.per_image, random.Random(index), self.draw, index)
 
 
-def stream(start, stride, per_image, draw):
-    dataset = Stream(start, stride, per_image, draw)
+def stream(start, stride, per_image, draw, crowded):
+    dataset = Stream(start, stride, per_image, draw, crowded)
     return iter(DataLoader(dataset, batch_size=None, num_workers=1, prefetch_factor=8))
 
 

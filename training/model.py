@@ -313,15 +313,16 @@ class LanguageModel(nn.Module):
         angles = torch.cat((angles, angles), dim=-1)[:, None]
         return angles.cos(), angles.sin()
 
-    def forward(self, prefix, prefix_positions, questions, question_positions, groups):
+    def forward(self, prefix, prefix_positions, questions, question_positions, groups, looks=None):
         """One prefix per picture, several questions behind it that don't see each other.
 
         prefix [B, P, hidden], prefix_positions [3, B, P]. Questions come in groups of one per picture
         (the shortest of every picture, then the second shortest, ...), so that little is padded: groups
         is a list of (slots, width), slots [M_j] the place of each token of group j in its padded layout
         [B, width] flattened. questions [M, hidden]: all tokens, group after group, with their
-        question_positions [3, M]. Returns hidden states of the questions [M, hidden] and those of the
-        prefix after PLACE_LAYERS layers [B, P, hidden].
+        question_positions [3, M]. looks [M]: index among prefix and own question that a token should look
+        at, or -1. Returns hidden states of the questions [M, hidden], those of the prefix after
+        PLACE_LAYERS layers [B, P, hidden] and the mean surprise (nats) of the taught heads at `looks`.
         """
         batch, length, hidden = prefix.shape
         kv, dim = self.config.kv_heads, self.config.head_dim
@@ -335,15 +336,22 @@ class LanguageModel(nn.Module):
         ]
         prefix_bias = bias_from(torch.ones(length, length, dtype=torch.bool, device=x.device).tril())
 
-        def grouped(q, k, v, bias):  # q, k, v [B, T or S, heads, dim] -> [B * T, hidden]
+        surprise = []
+
+        def grouped(q, k, v, bias, slots=None, look=None):  # q, k, v [B, T or S, heads, dim] -> [B * T, hidden]
             rows, width = q.shape[:2]
             q = q.reshape(rows, width, kv, -1, dim).permute(0, 2, 3, 1, 4).reshape(rows, kv, -1, dim)
             scores = (q @ k.permute(0, 2, 3, 1)).view(rows, kv, -1, width, k.shape[1])
+            if look is not None:
+                taught = (scores[:, :, 0] + bias).transpose(1, 2).flatten(0, 1)[slots[look >= 0]]  # [tokens, kv, S]
+                surprise.append(F.cross_entropy(
+                    taught.float().flatten(0, 1), look[look >= 0].repeat_interleave(kv), reduction="none"
+                ))
             weights = attention_weights(scores, bias).view(rows, kv, -1, k.shape[1])
             y = (weights @ v.transpose(1, 2)).view(rows, kv, -1, width, dim)
             return y.permute(0, 3, 1, 2, 4).reshape(rows * width, -1)
 
-        def attend(q, k, v):
+        def attend(q, k, v, taught):
             q = q * dim**-0.5
             k_prefix, v_prefix = (y[:split].view(batch, length, kv, dim) for y in (k, v))
             out = [grouped(q[:split].view(batch, length, -1, dim), k_prefix, v_prefix, prefix_bias)]
@@ -357,14 +365,17 @@ class LanguageModel(nn.Module):
                     return room.index_copy(0, slots, y[tokens]).view(batch, width, *y.shape[1:])
 
                 y_k, y_v = torch.cat((k_prefix, pad(k)), 1), torch.cat((v_prefix, pad(v)), 1)
-                out.append(grouped(pad(q), y_k, y_v, bias)[slots])
+                look = looks[tokens.start - split : tokens.stop - split] if taught else None
+                out.append(grouped(pad(q), y_k, y_v, bias, slots, look)[slots])
             return torch.cat(out)
 
         for i, layer in enumerate(self.layers):
-            x = layer(x, cos, sin, attend)
+            # The first head of each group of the middle layer is taught where to look, see looks.py.
+            taught = looks is not None and i == len(self.layers) // 2
+            x = layer(x, cos, sin, lambda q, k, v, taught=taught: attend(q, k, v, taught))
             if i == PLACE_LAYERS - 1:
                 early = x[:split].view(batch, length, hidden)
-        return self.norm(x[split:]), early
+        return self.norm(x[split:]), early, torch.cat(surprise).mean() if surprise else None
 
 
 class Inner(nn.Module):

@@ -9,9 +9,10 @@ from collections import Counter
 
 import numpy as np
 
+from training.looks import anchor, of
 from training.phrasings import SIDES
 from training.reasoning import (
-    BY_COLUMN, Question, add_in_columns, at, holds, listing, near, plural_name, question, running, singular_name,
+    BY_COLUMN, Question, add_in_columns, asked, at, holds, listing, near, plural_name, question, running, singular_name,
     subtract_in_columns, tested, unique_conditions, with_article,
 )  # fmt: skip
 from training.world import COLOURS, SHAPES, SIGN_WORDS, THINGS, Item, Scene, pick, rng_for, sample_scene, some, whole
@@ -27,7 +28,7 @@ def ask_what(scene: Scene, rng: np.random.Generator) -> Question | None:
     options = SHAPES if scene.kind == "shapes" else THINGS if scene.kind == "things" else SHAPES + THINGS
     if len(items) == 1:
         item = items[0]
-        return question(rng, scene, "what", "what_only", f"{at(item)} {item.word}", item.word, 1, options)
+        return question(rng, scene, "what", "what_only", f"{at(item)} {of(item, item.word)}", of(item, item.word), 1, options)
     ways = []
     corners = {(1, 1): "top left", (1, cols): "top right", (rows, 1): "bottom left", (rows, cols): "bottom right"}
     if rows > 1 and cols > 1:
@@ -42,7 +43,7 @@ def ask_what(scene: Scene, rng: np.random.Generator) -> Question | None:
     kind = pick(rng, kinds)
     phrasing, item, words = pick(rng, [way for way in ways if way[0] == kind])
     start = "" if phrasing == "what_cell" else words.get("place", words.get("colour")) + ": "
-    return question(rng, scene, "what", phrasing, f"{start}{at(item)} {item.word}", item.word, 1, options, **words)
+    return question(rng, scene, "what", phrasing, f"{start}{at(item)} {of(item, item.word)}", of(item, item.word), 1, options, **words)
 
 
 def ask_colour(scene: Scene, rng: np.random.Generator) -> Question | None:
@@ -52,8 +53,8 @@ def ask_colour(scene: Scene, rng: np.random.Generator) -> Question | None:
     if not shapes:
         return None
     item = pick(rng, shapes)
-    think = f"{item.word}: {at(item)} {item.colour}"
-    return question(rng, scene, "colour", "colour", think, item.colour, 1, COLOURS, ref=item.word)
+    think = f"{item.word}: {at(item)} {of(item, item.colour)}"
+    return question(rng, scene, "colour", "colour", think, of(item, item.colour), 1, COLOURS, ref=item.word)
 
 
 def _conditions(scene: Scene, rng: np.random.Generator) -> list[tuple[str, str]]:
@@ -79,12 +80,10 @@ def ask_exists(scene: Scene, rng: np.random.Generator) -> Question | None:
     if not groups:
         return None
     condition = pick(rng, groups[pick(rng, sorted(groups))])
-    # The best candidate: the first item that meets it, else the first of the same kind.
-    best = next((item for item in scene.items if holds(condition, item)), None)
-    if best is None and condition[1]:
-        best = next((item for item in scene.items if item.word == condition[1]), None)
-    seen = f"{at(best)} {tested(condition, best)}" if best else "none"
-    think = f"{singular_name(condition)}: {seen}"
+    # The best candidate: the first item that meets it, else the first of the same kind, else the first.
+    same_kind = (item for item in scene.items if item.word == condition[1])
+    best = next((item for item in scene.items if holds(condition, item)), None) or next(same_kind, scene.items[0])
+    think = f"{asked(condition)}: {at(best)} {tested(condition, best)}"
     return question(rng, scene, "exists", "exists", think, "yes" if wanted else "no", 1, a=with_article(condition))
 
 
@@ -108,7 +107,7 @@ def ask_count(scene: Scene, rng: np.random.Generator) -> Question | None:
     any_word = "shapes" if scene.kind == "shapes" and rng.random() < 0.5 else pick(rng, ["objects", "things"])
     count = running([lambda item: holds(condition, item)])
     list_text = listing(rng, scene.items, lambda item: f"{tested(condition, item)} {count(item)}".strip())
-    think = f"{singular_name(condition) or 'all'}: {list_text}"
+    think = f"{asked(condition)}: {list_text}"
     many = plural_name(condition, any_word)
     return question(rng, scene, "count", "count", think, str(n), len(scene.items), [str(k) for k in range(10)], many=many)
 
@@ -129,7 +128,7 @@ def ask_compare(scene: Scene, rng: np.random.Generator) -> Question | None:
     step = running([lambda item: holds(x, item), lambda item: holds(y, item)])
     list_text = listing(rng, scene.items, lambda item: f"{tested(x, item)} {step(item)}")
     winner = x if counts[x] > counts[y] else y
-    think = f"{singular_name(x)} {singular_name(y)}: {list_text}"
+    think = f"{asked(x, y)}: {list_text}"
     words = {"x": plural_name(x, ""), "y": plural_name(y, "")}
     return question(rng, scene, "compare", "compare", think, singular_name(winner), len(scene.items) + 1, **words)
 
@@ -148,9 +147,9 @@ def ask_neighbour(scene: Scene, rng: np.random.Generator) -> Question | None:
         return None
     condition, item, side, other = pick(rng, found)
     name = singular_name(condition)
-    think = f"{name}: {at(item)} {side} {at(other)} {other.word}"
+    think = f"{name}: {at(item)} {side} {at(other)} {of(other, other.word)}"
     options = SHAPES if scene.kind == "shapes" else THINGS if scene.kind == "things" else SHAPES + THINGS
-    return question(rng, scene, "neighbour", "neighbour", think, other.word, 2, options, side=pick(rng, SIDES[side]), ref=name)
+    return question(rng, scene, "neighbour", "neighbour", think, of(other, other.word), 2, options, side=pick(rng, SIDES[side]), ref=name)
 
 
 def ask_side(scene: Scene, rng: np.random.Generator) -> Question | None:
@@ -166,7 +165,10 @@ def ask_side(scene: Scene, rng: np.random.Generator) -> Question | None:
     side = side[0 if before == yes else 1]
     letter = axis[0]
     name_x, name_y = singular_name(x), singular_name(y)
-    think = f"{name_x} {letter}{getattr(a, axis)} {name_y} {letter}{getattr(b, axis)}"
+    found_x, found_y = (of(item, f"{letter}{getattr(item, axis)}") for item in (a, b))
+    # Where x lies, then what was asked: the answer is whether the last two words are the same.
+    lies = ("left" if before else "right") if axis == "col" else ("above" if before else "below")
+    think = f"{name_x} {found_x} {name_y} {found_y}: {lies} {side}"
     words = {"x": name_x, "y": name_y, "side": pick(rng, SIDES[side])}
     return question(rng, scene, "side", "side", think, "yes" if yes else "no", 3, **words)
 
@@ -175,10 +177,10 @@ def ask_read(scene: Scene, rng: np.random.Generator) -> Question | None:
     options = [str(n) for n in some(rng, range(100), 6)]
     item = pick(rng, scene.items)
     if len(scene.items) == 1:
-        return question(rng, scene, "read", "read", f"{at(item)} {item.word}", item.word, 1, options)
-    think = f"{item.colour}: {at(item)} {item.word}"
+        return question(rng, scene, "read", "read", f"{at(item)} {of(item, item.word)}", of(item, item.word), 1, options)
+    think = f"{item.colour}: {at(item)} {of(item, item.word)}"
     options += [other.word for other in scene.items]
-    return question(rng, scene, "read", "read_colour", think, item.word, 1, sorted(set(options)), colour=item.colour)
+    return question(rng, scene, "read", "read_colour", think, of(item, item.word), 1, sorted(set(options)), colour=item.colour)
 
 
 def ask_sum(scene: Scene, rng: np.random.Generator) -> Question | None:
@@ -186,7 +188,7 @@ def ask_sum(scene: Scene, rng: np.random.Generator) -> Question | None:
         return None
     a, b = some(rng, scene.items, 2) if rng.random() < BY_COLUMN else scene.items
     total = a.value + b.value
-    think = f"{at(a)} {a.word} {at(b)} {b.word}: " + add_in_columns(a.value, b.value)
+    think = f"{at(a)} {of(a, a.word)} {at(b)} {of(b, b.word)}: " + add_in_columns(a, b)
     return question(rng, scene, "sum", "sum", think, str(total), 4, near(rng, total))
 
 
@@ -194,9 +196,10 @@ def ask_difference(scene: Scene, rng: np.random.Generator) -> Question | None:
     if len(scene.items) != 2 or scene.items[0].value == scene.items[1].value:
         return None
     a, b = scene.items
-    large, small = max(a.value, b.value), min(a.value, b.value)
-    think = f"{at(a)} {a.word} {at(b)} {b.word}: {large} - {small}: " + subtract_in_columns(large, small)
-    return question(rng, scene, "difference", "difference", think, str(large - small), 5, near(rng, large - small))
+    x, y = (a, b) if a.value > b.value else (b, a)
+    think = f"{at(a)} {of(a, a.word)} {at(b)} {of(b, b.word)}: {of(x, x.word)} - {of(y, y.word)}: " + subtract_in_columns(x, y)
+    difference = x.value - y.value
+    return question(rng, scene, "difference", "difference", think, str(difference), 5, near(rng, difference))
 
 
 def ask_largest(scene: Scene, rng: np.random.Generator) -> Question | None:
@@ -205,14 +208,16 @@ def ask_largest(scene: Scene, rng: np.random.Generator) -> Question | None:
     largest = rng.random() < 0.5
     best = max if largest else min
     most = pick(rng, ["largest", "biggest", "highest"] if largest else ["smallest", "lowest"])
-    so_far: list[int] = []
+    so_far: list[Item] = []
 
     def says(item: Item) -> str:
-        so_far.append(item.value)
-        return f"{item.word} {best(so_far)}"
+        so_far.append(item)
+        winner = best(so_far, key=lambda one: one.value)
+        return f"{of(item, item.word)} {of(winner, winner.word)}"
 
     think = listing(rng, scene.items, says)
-    return question(rng, scene, "largest", "largest", think, str(best(so_far)), 2 * len(scene.items), most=most)
+    winner = best(scene.items, key=lambda item: item.value)
+    return question(rng, scene, "largest", "largest", think, of(winner, winner.word), 2 * len(scene.items), most=most)
 
 
 def _bar_names(scene: Scene, rng: np.random.Generator) -> list[str]:
@@ -232,7 +237,7 @@ def ask_bar_value(scene: Scene, rng: np.random.Generator) -> Question | None:
     names = _bar_names(scene, rng)
     item, name = pick(rng, list(zip(scene.items, names)))
     options = [str(v) for v in range(1, 10)] if name.startswith("the") else None  # letters would be taken for labels
-    return question(rng, scene, "bar value", "bar_value", f"{_bar_key(name)} {item.value}", str(item.value), 1, options, bar=name)
+    return question(rng, scene, "bar value", "bar_value", f"{_bar_key(name)} {of(item, item.value)}", of(item, item.value), 1, options, bar=name)
 
 
 def ask_bar_extreme(scene: Scene, rng: np.random.Generator) -> Question | None:
@@ -242,14 +247,20 @@ def ask_bar_extreme(scene: Scene, rng: np.random.Generator) -> Question | None:
     if values.count(best(values)) > 1:
         return None
     most = pick(rng, ["tallest", "highest", "largest"] if tallest else ["shortest", "lowest", "smallest"])
-    think = " ".join(f"{item.word} {item.value} {best(values[: i + 1])}" for i, item in enumerate(scene.items))
-    answer = scene.items[values.index(best(values))].word
-    return question(rng, scene, "bar extreme", "bar_extreme", think, answer, 2 * len(values), most=most)
+    think, winner = [], scene.items[0]
+    for i, item in enumerate(scene.items):
+        winner = best(winner, item, key=lambda one: one.value)
+        think.append(f"{of(item, item.word)} {of(item, item.value)} {of(winner, winner.value)}")
+    return question(rng, scene, "bar extreme", "bar_extreme", " ".join(think), of(winner, winner.word), 2 * len(values), most=most)
 
 
 def _two_bars(scene: Scene, rng: np.random.Generator):
     names = _bar_names(scene, rng)
     return some(rng, list(zip(scene.items, names)), 2)
+
+
+def _two_values(a: Item, x: str, b: Item, y: str) -> str:
+    return f"{_bar_key(x)} {of(a, a.value)} {_bar_key(y)} {of(b, b.value)}: {of(a, a.value)}"
 
 
 def ask_bar_difference(scene: Scene, rng: np.random.Generator) -> Question | None:
@@ -258,13 +269,13 @@ def ask_bar_difference(scene: Scene, rng: np.random.Generator) -> Question | Non
         (a, x), (b, y) = (b, y), (a, x)
     if a.value == b.value:
         return None
-    think = f"{_bar_key(x)} {a.value} {_bar_key(y)} {b.value}: {a.value} - {b.value} = {a.value - b.value}"
+    think = f"{_two_values(a, x, b, y)} - {of(b, b.value)} = {a.value - b.value}"
     return question(rng, scene, "bar difference", "bar_difference", think, str(a.value - b.value), 3, x=x, y=y)
 
 
 def ask_bar_sum(scene: Scene, rng: np.random.Generator) -> Question | None:
     (a, x), (b, y) = _two_bars(scene, rng)
-    think = f"{_bar_key(x)} {a.value} {_bar_key(y)} {b.value}: {a.value} + {b.value} = {a.value + b.value}"
+    think = f"{_two_values(a, x, b, y)} + {of(b, b.value)} = {a.value + b.value}"
     return question(rng, scene, "bar sum", "bar_sum", think, str(a.value + b.value), 3, x=x, y=y)
 
 
@@ -272,18 +283,18 @@ def ask_bar_count(scene: Scene, rng: np.random.Generator) -> Question | None:
     higher, limit = rng.random() < 0.5, whole(rng, 2, 8)
     than = pick(rng, ["higher than", "taller than", "above"] if higher else ["lower than", "shorter than", "below"])
     count = running([lambda item: item.value > limit if higher else item.value < limit])
-    parts = [f"{item.word} {item.value} {count(item)}" for item in scene.items]
-    answer = parts[-1].split()[-1]
-    think = f"{'above' if higher else 'below'} {limit}: " + " ".join(parts)
-    return question(rng, scene, "bar count", "bar_count", think, answer, 2 * len(parts), than=than, v=limit)
+    parts = [f"{of(item, item.word)} {of(item, item.value)} {count(item)}" for item in scene.items]
+    think = f"{'above' if higher else 'below'} {limit}{anchor(0)}: " + " ".join(parts)
+    total = sum(item.value > limit if higher else item.value < limit for item in scene.items)
+    return question(rng, scene, "bar count", "bar_count", think, str(total), 2 * len(parts), than=than, v=limit)
 
 
 def ask_sign(scene: Scene, rng: np.random.Generator) -> Question | None:
     item = pick(rng, scene.items)
     if len(scene.items) == 1:
-        return question(rng, scene, "sign", "sign", f"{at(item)} {item.word}", item.word, 1, SIGN_WORDS)
-    think = f"{item.colour}: {at(item)} {item.word}"
-    return question(rng, scene, "sign", "sign_colour", think, item.word, 1, SIGN_WORDS, colour=item.colour)
+        return question(rng, scene, "sign", "sign", f"{at(item)} {of(item, item.word)}", of(item, item.word), 1, SIGN_WORDS)
+    think = f"{item.colour}: {at(item)} {of(item, item.word)}"
+    return question(rng, scene, "sign", "sign_colour", think, of(item, item.word), 1, SIGN_WORDS, colour=item.colour)
 
 
 OBJECT_TASKS = [(ask_what, 2), (ask_colour, 3), (ask_exists, 2), (ask_count, 3), (ask_compare, 4), (ask_neighbour, 3), (ask_side, 2)]

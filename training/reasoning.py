@@ -2,16 +2,17 @@
 
 Every reasoning can be computed token by token from the visual tokens: it begins with what is sought,
 in the singular; positions are layout rows and columns ("r2 c3", see world.py), the row only where it
-changes; when counting, every item is listed in raster order with the tested attribute immediately
+changes; where nothing fits, the first item is named (a look-up always finds something); when counting, every item is listed in raster order with the tested attribute immediately
 before the running count ("star: r1 c1 star 1 c4 square 1 r2 c2 star 2"). A part of the lists goes
 column by column instead, so that sampled rollouts are different attempts.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from training.looks import anchor, back, of, unmark
 from training.phrasings import PHRASINGS, plural
 from training.world import Item, pick, some, whole
 
@@ -28,6 +29,7 @@ class Question:
     task: str
     steps: int  # items read plus operations done
     hard: float
+    marks: dict = field(default_factory=dict)  # "text", "think", "answer" -> (spans, anchors), see looks.py
 
 
 # Words for things and conditions -------------------------------------------------------------------
@@ -70,7 +72,7 @@ def unique_conditions(items: list[Item]) -> list[tuple[tuple[str, str], Item]]:
 
 
 def at(item: Item) -> str:
-    return f"r{item.row} c{item.col}"
+    return of(item, f"r{item.row} c{item.col}")
 
 
 def listing(rng: np.random.Generator, items: list[Item], says) -> str:
@@ -82,14 +84,14 @@ def listing(rng: np.random.Generator, items: list[Item], says) -> str:
     for item in items:
         if by_column:
             if item.col != line:
-                parts.append(f"c{item.col}")
+                parts.append(of(item, f"c{item.col}"))
                 line = item.col
-            parts.append(f"r{item.row}")
+            parts.append(of(item, f"r{item.row}"))
         else:
             if item.row != line:
-                parts.append(f"r{item.row}")
+                parts.append(of(item, f"r{item.row}"))
                 line = item.row
-            parts.append(f"c{item.col}")
+            parts.append(of(item, f"c{item.col}"))
         parts.append(says(item))
     return " ".join(parts)
 
@@ -98,33 +100,48 @@ def tested(condition: tuple[str, str], item: Item) -> str:
     """The attribute that decides: the colour where one is asked (then the kind where the colour matched)."""
     colour, word = condition
     if not colour or not item.colour:
-        return item.word if word or colour else ""
-    return f"{item.colour} {item.word}" if word and item.colour == colour else item.colour
+        return of(item, item.word) if word or colour else ""
+    return of(item, f"{item.colour} {item.word}" if word and item.colour == colour else item.colour)
 
 
-def running(values):
-    """A function that returns the running values joined, updated by each call: values is a list of
-    functions item -> increment."""
-    totals = [0] * len(values)
+def asked(*conditions) -> str:
+    """How the reasoning names what is sought; the conditions are anchors 0, 1, ..."""
+    return " ".join(f"{singular_name(c) or 'all'}{anchor(i)}" for i, c in enumerate(conditions))
+
+
+def running(conditions):
+    """A function that returns the running counts joined, updated by each call: conditions is a list of
+    functions item -> bool. A count looks at the condition (anchor i) where the item meets it, else at
+    itself before."""
+    totals, every, last = [0] * len(conditions), len(conditions), [0]
 
     def step(item: Item) -> str:
-        for i, value in enumerate(values):
-            totals[i] += value(item)
-        return " ".join(map(str, totals))
+        parts = []
+        for i, meets in enumerate(conditions):
+            met, here = bool(meets(item)), 100 + last[0] * every + i
+            totals[i] += met
+            looked = i if met else here - every
+            parts.append((back(looked, totals[i]) if met or last[0] else str(totals[i])) + anchor(here))
+        last[0] += 1
+        return " ".join(parts)
 
     return step
 
 
 def question(rng, scene, task, phrasing, think, answer, steps, options=None, **words) -> Question:
-    """Fills a phrasing in; with `options` (wrong answers to draw from) a part becomes multiple choice."""
-    text = pick(rng, PHRASINGS[phrasing]).format(**words)
+    """Fills a phrasing in; with `options` (wrong answers to draw from) a part becomes multiple choice.
+    Reasoning and answer may carry marks (looks.py)."""
+    text, plain = pick(rng, PHRASINGS[phrasing]).format(**words), unmark(answer)[0]
     if options is not None and rng.random() < MULTIPLE_CHOICE:
-        wrong = [o for o in options if o != answer]
+        wrong = [o for o in options if o != plain]
         n = min(whole(rng, 2, 3), len(wrong))
-        choices = some(rng, [*some(rng, wrong, n), answer], n + 1)
-        text += " " + " ".join(f"{letter}) {choice}" for letter, choice in zip(LETTERS, choices))
-        answer = LETTERS[choices.index(answer)]
-    return Question(text, think, answer, task, steps, scene.hard)
+        choices = some(rng, [*some(rng, wrong, n), plain], n + 1)
+        text += " " + " ".join(f"{letter}) {choice}{anchor(50 + i)}" for i, (letter, choice) in enumerate(zip(LETTERS, choices)))
+        chosen = choices.index(plain)
+        answer = back(50 + chosen, LETTERS[chosen])
+    parts = {"text": unmark(text), "think": unmark(think), "answer": unmark(answer)}
+    marks = {name: (spans, anchors) for name, (_, spans, anchors) in parts.items()}
+    return Question(*(plain for plain, _, _ in parts.values()), task, steps, scene.hard, marks)
 
 
 def near(rng: np.random.Generator, value: int) -> list[str]:
@@ -132,21 +149,23 @@ def near(rng: np.random.Generator, value: int) -> list[str]:
     return [str(value + d) for d in (-10, -2, -1, 1, 2, 10) if 0 <= value + d <= 99]
 
 
-def add_in_columns(a: int, b: int) -> str:
+def add_in_columns(x: Item, y: Item) -> str:
     """47 + 25: "7 + 5 = 12, 4 + 2 + 1 = 7"."""
+    a, b = x.value, y.value
     ones, carry = a % 10 + b % 10, (a % 10 + b % 10) // 10
-    text = f"{a % 10} + {b % 10} = {ones}"
-    tens = [str(n // 10) for n in (a, b) if n >= 10] + ["1"] * carry
+    text = f"{of(x, a % 10)} + {of(y, b % 10)} = {ones}"
+    tens = [of(item, item.value // 10) for item in (x, y) if item.value >= 10] + ["1"] * carry
     if a < 10 and b < 10:
         return text
     return f"{text}, {' + '.join(tens)} = {a // 10 + b // 10 + carry}"
 
 
-def subtract_in_columns(a: int, b: int) -> str:
+def subtract_in_columns(x: Item, y: Item) -> str:
     """52 - 27: "12 - 7 = 5, 5 - 2 - 1 = 2"."""
+    a, b = x.value, y.value
     borrow = a % 10 < b % 10
-    text = f"{a % 10 + 10 * borrow} - {b % 10} = {a % 10 + 10 * borrow - b % 10}"
+    text = f"{of(x, a % 10 + 10 * borrow)} - {of(y, b % 10)} = {a % 10 + 10 * borrow - b % 10}"
     if a < 10:
         return text
-    tens = [str(a // 10)] + ([str(b // 10)] if b >= 10 else []) + ["1"] * borrow
+    tens = [of(x, a // 10)] + ([of(y, b // 10)] if b >= 10 else []) + ["1"] * borrow
     return f"{text}, {' - '.join(tens)} = {a // 10 - b // 10 - borrow}"

@@ -46,18 +46,24 @@ class Stage:
     adam_lr: float
     decay_from: float  # share of the steps after which the learning rate falls linearly
     end_factor: float  # to this share of it
+    frozen: tuple  # how the names of the parameters begin that stay as they are
 
 
 STAGES = [
-    Stage("symbolic", 1040, 6, 0.01, 3e-3, 0.8, 0.5),
-    Stage("vision", 830, 1, 0.01, 2e-3, 0.6, 0.2),
-    Stage("joint", 1400, 5, 0.006, 1.5e-3, 0.5, 0.05),
+    Stage("symbolic", 1040, 6, 0.01, 3e-3, 0.8, 0.5, ("model.visual",)),
+    Stage("vision", 830, 1, 0.01, 2e-3, 0.6, 0.2, ("model.language_model",)),
+    Stage("joint", 1400, 5, 0.006, 1.5e-3, 0.5, 0.05, ()),
+    # The same once more, shorter in pictures: by now the tower reads words and the language model looks them up.
+    Stage("vision", 2600, 1, 0.008, 1.5e-3, 0.3, 0.1, ("model.language_model",)),
+    Stage("symbolic", 1500, 6, 0.008, 1.5e-3, 0.5, 0.2, ("model.visual", "model.language_model.embed")),
+    Stage("joint", 2400, 5, 0.006, 1.5e-3, 0.5, 0.05, ()),
 ]
 WARMUP_STEPS = 50
 EMA_DECAY = 0.995
 SYMBOL_NOISE = 0.3  # noise on symbolic tokens, of the norm of a word embedding
 PRUNED_SHARE = 0.35  # share of batches in which visual tokens are dropped
 PLACE_WEIGHT = 0.3
+LOOK_WEIGHT = 0.3
 TAU_COS = math.cos(math.pi / 4)
 
 
@@ -105,8 +111,8 @@ class Trainer:
         return mask.view(batch.images, -1)
 
     def language_loss(self, batch, features, keep=None):
-        """Cross-entropy of the responses, and of the place of every visual token. keep: indices [B, n] of
-        the visual tokens that stay, or None; they keep the positions that they had."""
+        """Losses of the responses, of the place of every visual token and of where the taught heads look.
+        keep: indices [B, n] of the visual tokens that stay, or None; they keep the positions that they had."""
         embed = self.model.model.language_model.embed_tokens
         positions = visual_positions(batch.rows, batch.cols, len(self.before))
         positions = positions[:, None].expand(3, batch.images, -1)
@@ -120,15 +126,30 @@ class Trainer:
         positions = torch.cat(
             (at(torch.arange(len(self.before))), positions, at(torch.tensor([after]))), dim=2
         )
-        hidden, early = self.model.model.language_model(
+        hidden, early, look = self.model.model.language_model(
             prefix, positions, embed(batch.ids).to(features.dtype),
-            (batch.offset + after + 1).expand(3, -1), batch.groups,
+            (batch.offset + after + 1).expand(3, -1), batch.groups, self.looks(batch, keep),
         )  # fmt: skip
         said = batch.target >= 0
         weight = batch.weight[said]
         loss = F.cross_entropy(self.model.logits(hidden[said]).float(), batch.target[said], reduction="none")
         loss = loss @ weight / weight.sum()
-        return loss, self.place_loss(early[:, len(self.before) : -1], positions[:, :, len(self.before) : -1])
+        visual = slice(len(self.before), -1)
+        return {"lm": loss, "place": self.place_loss(early[:, visual], positions[:, :, visual]), "look": look}
+
+    def looks(self, batch, keep):
+        """batch.look as indices among prefix and question, -1 too where the visual token was dropped. [M]"""
+        total = batch.rows * batch.cols
+        place = torch.arange(total).expand(batch.images, -1)
+        kept = total
+        if keep is not None:
+            kept = keep.shape[1]
+            place = torch.full((batch.images, total), -1).scatter(1, keep, torch.arange(kept).expand_as(keep))
+        picture = torch.cat([slots // width for slots, width in batch.groups])
+        visual = place[picture, batch.look.clamp(0, total - 1)]
+        visual = torch.where(visual >= 0, visual + len(self.before), -1)
+        text = batch.look - total + len(self.before) + kept + len(self.after)
+        return torch.where(batch.look < 0, -1, torch.where(batch.look < total, visual, text))
 
     def place_loss(self, early, positions):
         """The language model finds a place by its words ("r2 c3"): early states of visual tokens
@@ -188,8 +209,8 @@ class Trainer:
                 n = int(torch.randint(int(occupied.sum(1).max()), occupied.shape[1], (1,)))
                 order = torch.rand(occupied.shape) + occupied
                 keep = order.topk(max(n, 1), dim=1).indices.sort(dim=1).values
-            parts["lm"], parts["place"] = self.language_loss(batch, features, keep)
-            return parts["lm"] + PLACE_WEIGHT * parts["place"], parts
+            parts = self.language_loss(batch, features, keep)
+            return language_total(parts), parts
         features, keys = self.model.model.visual(batch.pixels)
         scores = kdv_scores(keys)
         parts["distance"], parts["choice"], parts["right"] = self.alignment_loss(batch, features)
@@ -197,17 +218,20 @@ class Trainer:
         total = parts["distance"] + parts["choice"] + parts["diversity"]
         if stage == "joint":
             keep = self.kept(batch, scores.detach()) if prune else None
-            parts["lm"], parts["place"] = self.language_loss(batch, features, keep)
-            total = parts["lm"] + PLACE_WEIGHT * parts["place"] + 0.3 * total
+            parts |= self.language_loss(batch, features, keep)
+            total = language_total(parts) + 0.3 * total
         return total, parts
+
+
+def language_total(parts):
+    return parts["lm"] + PLACE_WEIGHT * parts["place"] + LOOK_WEIGHT * parts["look"]
 
 
 def optimizers(model, stage):
     """Muon for hidden matrices, AdamW for the rest; only what the stage trains."""
-    frozen = {"symbolic": "model.visual", "vision": "model.language_model", "joint": "-"}[stage.name]
-    named = [(n, p) for n, p in model.named_parameters() if not n.startswith(frozen)]
     for name, p in model.named_parameters():
-        p.requires_grad_(not name.startswith(frozen))
+        p.requires_grad_(not name.startswith(stage.frozen))
+    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     matrix = lambda n, p: p.dim() == 2 and "embed" not in n
     muon = [p for n, p in named if matrix(n, p)]
     rest = [p for n, p in named if not matrix(n, p)]
@@ -291,7 +315,10 @@ def train(rank, meeting):
             for opt, saved in zip(opts, opt_states):
                 opt.load_state_dict(saved)
             opt_states = None
-        batches = stream(state["index"] + rank, PROCESSES, stage.per_image, draw=stage.name != "symbolic")
+        batches = stream(
+            state["index"] + rank, PROCESSES, stage.per_image,
+            draw=stage.name != "symbolic", crowded=stage.name == "vision",
+        )  # fmt: skip
         torch.manual_seed((state["stage"] * 10**6 + state["step"]) * PROCESSES + rank)
         saved_at, mean, mark = time.time(), {}, time.time()
         while state["step"] < stage.steps:

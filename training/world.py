@@ -37,6 +37,8 @@ SEED_RANGE = 1 << 40
 SPLITS = {"train": 0, "calibration": 1, "heldout": 2, "newstyle": 3}
 # Signs are drawn and asked about, but stay out of training until it is long enough to learn to read words (LOG.md).
 SCENE_SHARES = {"shapes": 0.25, "things": 0.17, "mixed": 0.16, "numbers": 0.24, "bars": 0.18, "signs": 0.0}
+# Crowded scenes: as many items as a picture holds, for the vision tower, which is asked about all of them at once.
+CROWDED_SHARES = {"shapes": 0.12, "things": 0.2, "mixed": 0.13, "numbers": 0.4, "bars": 0.15}
 
 
 @dataclass(slots=True)
@@ -106,19 +108,21 @@ def some(rng: np.random.Generator, options, n: int) -> list:
     return pool[:n]
 
 
-def sample_scene(rng: np.random.Generator, split: str, hard: float, kind: str | None = None) -> Scene:
+def sample_scene(rng: np.random.Generator, split: str, hard: float, kind: str | None = None, crowded=False) -> Scene:
     """Draws a scene without pixels (about 0.2 ms). `hard` 0..1 raises the number of items, shrinks
-    them and adds noise, clutter and occlusion. `kind` fixes the scene kind (else SCENE_SHARES)."""
+    them and adds noise, clutter and occlusion. `kind` fixes the scene kind (else SCENE_SHARES, or
+    CROWDED_SHARES)."""
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
     if kind is None:
-        ticket = rng.random() * sum(SCENE_SHARES.values())
-        for kind, share in SCENE_SHARES.items():
+        shares = CROWDED_SHARES if crowded else SCENE_SHARES
+        ticket = rng.random() * sum(shares.values())
+        for kind, share in shares.items():
             ticket -= share
             if ticket < 0:
                 break
     make = {"numbers": _numbers, "bars": _bars, "signs": _signs}.get(kind, _objects)
-    scene = make(rng, kind, hard)
+    scene = make(rng, kind, hard, crowded)
     scene.items.sort(key=lambda item: (item.row, item.col))
     styles = [NEW_STYLE] if split == "newstyle" else TRAIN_STYLES
     style = pick(rng, styles)
@@ -143,9 +147,8 @@ def _disturbances(rng: np.random.Generator, hard: float) -> dict:
 
 
 def _side(rng: np.random.Generator, least: int) -> int:
-    """Visual tokens along one side: mostly 7-9, a small share up to 16."""
-    side = whole(rng, 9, 16) if rng.random() < 0.06 else pick(rng, (7, 7, 7, 8, 8, 9, 9, 10))
-    return max(side, least)
+    """Visual tokens along one side: 8-16 (224-448 px), the smaller more often."""
+    return max(pick(rng, (8, 8, 8, 8, 9, 9, 10, 10, 11, 12, 14, 16)), least)
 
 
 def _axis(rng: np.random.Generator, side: int) -> list[int]:
@@ -179,10 +182,10 @@ def _item_size(rng: np.random.Generator, hard: float) -> float:
     return between(rng, 40 - 18 * hard, 54 - 10 * hard)
 
 
-def _objects(rng: np.random.Generator, kind: str, hard: float) -> Scene:
+def _objects(rng: np.random.Generator, kind: str, hard: float, crowded: bool) -> Scene:
     if rng.random() < 0.08:
         return _large_objects(rng, kind, hard)
-    n = whole(rng, 1, 3 + int((MAX_OBJECTS - 3) * hard + 0.5))
+    n = whole(rng, 9, MAX_OBJECTS) if crowded else whole(rng, 1, 3 + int((MAX_OBJECTS - 3) * hard + 0.5))
     rows, cols, axis_r, axis_c, cells = _spots(rng, n, hard)
     board = rng.random() < 0.35
     # One kind and one colour get a number of items drawn uniformly, so that every count from 0 to 9
@@ -208,7 +211,7 @@ def _objects(rng: np.random.Generator, kind: str, hard: float) -> Scene:
 def _large_objects(rng: np.random.Generator, kind: str, hard: float) -> Scene:
     """One to four drawings of 60-108 px, four tokens apart."""
     down, across = whole(rng, 1, 2), whole(rng, 1, 2)
-    rows, cols = 5 + 4 * (down - 1) + whole(rng, 0, 4), 5 + 4 * (across - 1) + whole(rng, 0, 4)
+    rows, cols = (max(8, 5 + 4 * (n - 1) + whole(rng, 0, 4)) for n in (down, across))
     top, left = whole(rng, 2, rows - 3 - 4 * (down - 1)), whole(rng, 2, cols - 3 - 4 * (across - 1))
     families = {"shapes": ["shape"], "things": ["thing"], "mixed": ["shape", "thing"]}[kind]
     items = []
@@ -225,11 +228,12 @@ def _new_kind(rng: np.random.Generator, families: list[str]) -> tuple[str, str]:
     return family, pick(rng, SHAPES if family == "shape" else THINGS)
 
 
-def _numbers(rng: np.random.Generator, kind: str, hard: float) -> Scene:
+def _numbers(rng: np.random.Generator, kind: str, hard: float, crowded: bool) -> Scene:
     """One number to read, two to add or subtract (sum at most 99), or three to six to search."""
     ticket = rng.random()
     n = 1 if ticket < 0.08 else 2 if ticket < 0.45 else whole(rng, 3, 4 + int(2 * hard + 0.5))
-    top = 9 if rng.random() < 0.25 * (1 - hard) + 0.05 else 99
+    n = whole(rng, 9, 12) if crowded else n
+    top = 9 if rng.random() < 0.25 * (1 - hard) + 0.05 and not crowded else 99
     first = whole(rng, 0, top)
     values = [first, whole(rng, 0, min(top, 99 - first))] if n == 2 else []
     while len(values) < n:
@@ -237,7 +241,8 @@ def _numbers(rng: np.random.Generator, kind: str, hard: float) -> Scene:
         if value not in values:
             values.append(value)
     rows, cols, axis_r, axis_c, cells = _spots(rng, n, hard)
-    values, colours = some(rng, values, n), some(rng, INK_COLOURS, n)
+    values = some(rng, values, n)
+    colours = [pick(rng, INK_COLOURS) for _ in values] if crowded else some(rng, INK_COLOURS, n)
     items = [
         _place(rng, "number", str(v), colour, spot, between(rng, 30 - 12 * hard, 40 - 12 * hard), v)
         for v, colour, spot in zip(values, colours, cells)
@@ -245,10 +250,10 @@ def _numbers(rng: np.random.Generator, kind: str, hard: float) -> Scene:
     return _scene(kind, rows, cols, items, (len(axis_r), len(axis_c)), hard, {"axes": (axis_r, axis_c)})
 
 
-def _bars(rng: np.random.Generator, kind: str, hard: float) -> Scene:
+def _bars(rng: np.random.Generator, kind: str, hard: float, crowded: bool) -> Scene:
     """Two to eight bars A, B, C, ... with values 1-9 on an axis from 0 to 10. The words of a bar are
     at the token of its label, under the bar."""
-    n = whole(rng, 2, 3 + int(4 * hard + 0.5))
+    n = whole(rng, 4, 8) if crowded else whole(rng, 2, 3 + int(4 * hard + 0.5))
     step = 2 if n <= 4 and rng.random() < 0.6 else 1
     cols = max(_side(rng, 6), 3 + (n - 1) * step)
     rows = _side(rng, 6)
@@ -264,7 +269,7 @@ def _bars(rng: np.random.Generator, kind: str, hard: float) -> Scene:
     return _scene(kind, rows, cols, items, (0, 0), hard, {"print_values": rng.random() < 0.25 * (1 - hard)})
 
 
-def _signs(rng: np.random.Generator, kind: str, hard: float) -> Scene:
+def _signs(rng: np.random.Generator, kind: str, hard: float, crowded: bool) -> Scene:
     """One to three plates with a short word, one under the other."""
     n = whole(rng, 1, 2 + int(hard + 0.5))
     rows, cols = _side(rng, 2 * n + 1), max(7, _side(rng, 7))

@@ -84,7 +84,7 @@ def test_logits_of_two_questions_behind_one_picture(models):
                 where += [after + 1 + t for t in range(len(q))]
                 slots += [i * width + t for t in range(len(q))]
             groups.append((torch.tensor(slots), width))
-        hidden, _ = ours.model.language_model(
+        hidden, _, _ = ours.model.language_model(
             prefix,
             positions[:, None].expand(3, 2, -1),
             embed(torch.tensor(flat)),
