@@ -49,7 +49,8 @@ class Example:
 
 def response_text(question, direct):
     answer = f"<answer>{question.answer}</answer><|im_end|>"
-    return answer if direct else f"<think>{question.think}</think>{answer}"
+    # The space makes the first word the token that also stands for it in questions and visual tokens.
+    return answer if direct else f"<think> {question.think}</think>{answer}"
 
 
 def as_people_type(text, rng):
@@ -67,9 +68,9 @@ def looks(question, prompt, response, direct, visual_columns, visual_tokens):
     encodings = {"text": (prompt, 0, 0)}
     before = len(prompt.ids)
     if not direct:
-        encodings["think"] = (response, len("<think>"), before)
-    encodings["answer"] = (response, 0 if direct else len(f"<think>{question.think}</think>"), before)
-    encodings["answer"] = (response, encodings["answer"][1] + len("<answer>"), before)
+        encodings["think"] = (response, len("<think> "), before)
+    start = response_text(question, direct).index("<answer>") + len("<answer>")
+    encodings["answer"] = (response, start, before)
     found, anchors = [-1] * (before + len(response.ids)), {}
     for part, (encoding, start, offset) in encodings.items():
         token_at = encoding.char_to_token

@@ -21,7 +21,7 @@ from training.world import SPLITS, rng_for, sample_scene
 
 TASK_NAMES = [
     "what", "colour", "exists", "count", "compare", "neighbour", "side", "read", "sum", "difference", "largest",
-    "bar value", "bar extreme", "bar difference", "bar sum", "bar count",
+    "bar value", "bar extreme", "bar difference", "bar sum", "bar count", "sign",
 ]  # fmt: skip
 LAST_SEED = 1_000_000  # the sample pictures come from seeds beyond
 

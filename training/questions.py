@@ -9,7 +9,7 @@ from collections import Counter
 
 import numpy as np
 
-from training.looks import anchor, of
+from training.looks import anchor, back, of
 from training.phrasings import SIDES
 from training.reasoning import (
     BY_COLUMN, Question, add_in_columns, asked, at, holds, listing, near, plural_name, question, running, singular_name,
@@ -83,8 +83,9 @@ def ask_exists(scene: Scene, rng: np.random.Generator) -> Question | None:
     # The best candidate: the first item that meets it, else the first of the same kind, else the first.
     same_kind = (item for item in scene.items if item.word == condition[1])
     best = next((item for item in scene.items if holds(condition, item)), None) or next(same_kind, scene.items[0])
-    think = f"{asked(condition)}: {at(best)} {tested(condition, best)}"
-    return question(rng, scene, "exists", "exists", think, "yes" if wanted else "no", 1, a=with_article(condition))
+    think = f"{asked(condition)}: {at(best)} {tested(condition, best)}{anchor(1)}"
+    answer = back(0, "yes") if wanted else back(1, "no")
+    return question(rng, scene, "exists", "exists", think, answer, 1, a=with_article(condition))
 
 
 def ask_count(scene: Scene, rng: np.random.Generator) -> Question | None:
@@ -168,9 +169,10 @@ def ask_side(scene: Scene, rng: np.random.Generator) -> Question | None:
     found_x, found_y = (of(item, f"{letter}{getattr(item, axis)}") for item in (a, b))
     # Where x lies, then what was asked: the answer is whether the last two words are the same.
     lies = ("left" if before else "right") if axis == "col" else ("above" if before else "below")
-    think = f"{name_x} {found_x} {name_y} {found_y}: {lies} {side}"
+    think = f"{name_x} {found_x} {name_y} {found_y}: {lies}{anchor(0)} {side}{anchor(1)}"
+    answer = back(0, "yes") if yes else back(1, "no")
     words = {"x": name_x, "y": name_y, "side": pick(rng, SIDES[side])}
-    return question(rng, scene, "side", "side", think, "yes" if yes else "no", 3, **words)
+    return question(rng, scene, "side", "side", think, answer, 3, **words)
 
 
 def ask_read(scene: Scene, rng: np.random.Generator) -> Question | None:
