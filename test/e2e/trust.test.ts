@@ -49,6 +49,7 @@ describe('a workspace that names a model folder', () => {
         workspace,
         extensions: [await developmentFolder()],
       });
+      if (workspaceTrust) await page.getByText('Restricted Mode is intended').waitFor();
       const panel = await askInExplorer(page, sample.file, sample.question);
       await waitForRun(panel, 1);
       return await panel.locator('#answer .answer').innerText();

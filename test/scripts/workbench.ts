@@ -76,20 +76,27 @@ export async function openWorkbench(
 
 /**
  * Right-clicks a file in the Explorer and chooses a menu entry by its label. The menu is opened again
- * while the entry is missing: the extension's menus come a moment after the workbench.
+ * while the entry is missing (the extension's menus come a moment after the workbench), and when it
+ * closed without a click: VS Code closes an open menu whenever it lays out the workbench.
  */
 export async function chooseInExplorer(page: Page, file: string, label: string): Promise<void> {
   const entry = page.locator('.monaco-menu .action-item', { hasText: label }).first();
-  const until = Date.now() + 30_000;
-  for (;;) {
+  const until = Date.now() + 60_000;
+  do {
     await openMenu(page, file);
-    if (await entry.isVisible()) break;
-    if (Date.now() > until) throw new Error(`${file}'s menu in the Explorer has no ${label}.`);
+    if (await clickEntry(page, entry)) return;
     await page.keyboard.press('Escape');
     await page.waitForTimeout(500);
-  }
-  // A menu does not take clicks in its first moments; it closes when it took one.
-  while (await entry.isVisible()) await entry.click({ timeout: 1000 }).catch(() => {});
+  } while (Date.now() < until);
+  throw new Error(`${file}'s menu in the Explorer has no ${label}.`);
+}
+
+/** @returns false when the entry is not there, or no longer. */
+async function clickEntry(page: Page, entry: Locator): Promise<boolean> {
+  if (!(await entry.isVisible())) return false;
+  // A menu ignores clicks in its first 100 ms of the page's clock, which a busy machine delays.
+  await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 150)));
+  return succeeds(entry.click({ timeout: 5000 }));
 }
 
 /** @returns the labels of a file's menu in the Explorer. */
@@ -105,9 +112,20 @@ async function openMenu(page: Page, file: string): Promise<void> {
     .locator('.explorer-folders-view .monaco-list-row')
     .filter({ has: page.getByText(file, { exact: true }) })
     .first();
-  await row.waitFor();
-  await row.click({ button: 'right' });
-  await page.locator('.monaco-menu .action-item').first().waitFor();
+  const anyEntry = page.locator('.monaco-menu .action-item').first();
+  const until = Date.now() + 60_000;
+  do {
+    await row.click({ button: 'right' });
+    if (await succeeds(anyEntry.waitFor({ timeout: 5000 }))) return;
+  } while (Date.now() < until);
+  throw new Error(`${file} has no menu in the Explorer.`);
+}
+
+function succeeds(attempt: Promise<void>): Promise<boolean> {
+  return attempt.then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Runs a command by its title from the palette. */
