@@ -12,7 +12,10 @@ interface Property {
 }
 
 interface Manifest {
-  contributes: { configuration: { properties: Record<string, Property> }[] };
+  contributes: {
+    configuration: { properties: Record<string, Property> }[];
+    menus: Record<string, { command: string; when: string }[]>;
+  };
 }
 
 const manifest = JSON.parse(
@@ -60,5 +63,15 @@ describe('settings of the manifest', () => {
       properties['avis.engine.dtype']?.enum?.toSorted(),
       ['auto', ...Object.keys(dtypeSuffixes)].toSorted(),
     );
+  });
+});
+
+describe('menus of the manifest', () => {
+  it('offer nothing on a folder that is named like a file', () => {
+    const entries = manifest.contributes.menus['explorer/context'] ?? [];
+    assert.equal(entries.length, 2);
+    for (const { command, when } of entries) {
+      assert.match(when, /^!explorerResourceIsFolder && /, command);
+    }
   });
 });
