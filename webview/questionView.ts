@@ -126,7 +126,7 @@ export function createQuestionView(actions: QuestionActions) {
         run.title = running ? 'Stop (Escape)' : 'Ask (Enter)';
       }
       run.disabled = !running && question.trim() === '';
-      show(progress, running || modelState.status === 'loading');
+      show(progress, running || isBusy(modelState));
       setText(imageName, input.imageName);
       imageName.title = input.imageName;
       setText(status, statusText(modelState, live));
@@ -179,9 +179,13 @@ function modelText(state: ModelState): string {
   }
 }
 
+function isBusy(state: ModelState): boolean {
+  return state.status === 'loading' || (state.status === 'ready' && state.stopping);
+}
+
 function statusText(state: ModelState, live: LiveRun | null): string {
   if (state.status === 'loading') return state.message;
-  if (!live) return '';
+  if (!live) return isBusy(state) ? 'stopping' : '';
   const what = live.purpose === 'vanilla' ? 'Vanilla: ' : '';
   return `${what}${stageText(live)}`;
 }

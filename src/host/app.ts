@@ -43,6 +43,7 @@ export class App implements AvisApi, vscode.Disposable {
       cacheFolder: vscode.Uri.joinPath(context.globalStorageUri, 'graphs').fsPath,
       log,
       idleMinutes: readIdleMinutes,
+      tell: (message) => void vscode.window.showWarningMessage(message),
     });
     this.panels = new Panels({
       extensionUri: context.extensionUri,

@@ -34,6 +34,8 @@ export interface EngineClientOptions {
   log: EngineLog;
   /** Minutes without a request after which the process ends; 0 = never. */
   idleMinutes: () => number;
+  /** Tells the person what they would not see otherwise. */
+  tell: (message: string) => void;
   /** How long a stopped or canceled process may take before it is killed. */
   stopTimeoutMs?: number;
   hardCancelMs?: number;
@@ -50,6 +52,8 @@ interface EngineSession {
   rpc: RpcClient<EngineRequest, EngineReplies, EngineProgress>;
   exited: Promise<void>;
   model?: LoadedModel;
+  /** Canceled asks that have not come to their end. */
+  stopping: number;
   /** Set before we end the process ourselves; without it an exit is a crash. */
   endReason?: AvisError;
 }
@@ -112,25 +116,28 @@ export class EngineClient {
     const { signal, onProgress } = options;
     this.askCount++;
     this.changed();
-    let killTimer: NodeJS.Timeout | undefined;
     let watchCancel: (() => void) | undefined;
     try {
       await raceAbort(this.load(choice), signal);
       const session = this.session;
       if (!session) throw this.stoppedError('it was unloaded');
+      let endStopping = () => {};
+      // A superseding run waits for the stage under way: killing would throw the loaded model away.
       watchCancel = () => {
-        // A superseding run waits for the stage under way: killing would throw the loaded model away.
-        if (isSuperseded(signal)) return;
-        killTimer = setTimeout(() => this.killStuck(session), this.options.hardCancelMs ?? 10_000);
-        killTimer.unref();
+        if (!isSuperseded(signal)) endStopping = this.waitForStop(session);
       };
       signal?.addEventListener('abort', watchCancel, { once: true });
       const result = await session.rpc.request<'ask'>(
         { type: 'ask', ...request },
-        { signal, onProgress, onLateEnd: () => clearTimeout(killTimer) },
+        { signal, onProgress, onLateEnd: () => endStopping() },
       );
       this.options.log.info(describeRun(request.image.name, result));
       return result;
+    } catch (error) {
+      const lastOne = this.askCount === 1 && signal?.aborted && !isSuperseded(signal);
+      if (lastOne && this.currentState.status === 'loading')
+        void this.stop('The load was canceled.');
+      throw error;
     } finally {
       if (watchCancel && !signal?.aborted) signal?.removeEventListener('abort', watchCancel);
       this.askCount--;
@@ -192,7 +199,7 @@ export class EngineClient {
         resolve();
       });
     });
-    const session: EngineSession = { child, rpc, exited };
+    const session: EngineSession = { child, rpc, exited, stopping: 0 };
     this.session = session;
     return session;
   }
@@ -211,7 +218,7 @@ export class EngineClient {
         this.options.log.info(`Not on ${device}: ${reason}`);
       }
       for (const warning of model.warnings) this.options.log.warn(warning);
-      this.setState({ status: 'ready', model });
+      this.setState({ status: 'ready', model, stopping: false });
       return model;
     } catch (error) {
       delete session.model;
@@ -237,17 +244,37 @@ export class EngineClient {
     clearTimeout(timer);
   }
 
+  /**
+   * A stage can't be interrupted: says that a canceled run is stopping, and kills the process when that
+   * takes too long. @returns what is to be called when the run has come to its end.
+   */
+  private waitForStop(session: EngineSession): () => void {
+    const timer = setTimeout(() => this.killStuck(session), this.options.hardCancelMs ?? 10_000);
+    timer.unref();
+    session.stopping++;
+    this.showStopping(session);
+    return () => {
+      clearTimeout(timer);
+      session.stopping--;
+      this.showStopping(session);
+    };
+  }
+
+  private showStopping(session: EngineSession): void {
+    const { currentState } = this;
+    if (this.session !== session || currentState.status !== 'ready') return;
+    this.setState({ ...currentState, stopping: session.stopping > 0 });
+  }
+
+  /** While anyone waits for the process it is left alone: they can cancel, too. */
   private killStuck(session: EngineSession): void {
-    if (session.endReason || session.child.exitCode !== null) return;
-    this.options.log.warn('A canceled run did not end in time; the engine process is killed.');
+    if (session.endReason || session.child.exitCode !== null || this.askCount > 0) return;
+    const message =
+      'The canceled run did not stop in time, so the engine was restarted. Runs already shown are kept.';
+    this.options.log.warn(message);
+    this.options.tell(message);
     const choice = session.model?.choice;
-    this.end(
-      session,
-      new AvisError(
-        'engineStopped',
-        'The engine was restarted because a canceled run did not end. Run again to continue.',
-      ),
-    );
+    this.end(session, new AvisError('engineStopped', `${message} Run again to continue.`));
     session.child.kill('SIGKILL');
     if (choice) this.reload(choice);
   }

@@ -12,7 +12,7 @@ export function createStatusBar(engine: EngineClient): vscode.Disposable {
   item.command = 'avis.selectModel';
   const render = () => {
     const { state } = engine;
-    const busy = engine.runningAsks > 0;
+    const busy = engine.runningAsks > 0 || (state.status === 'ready' && state.stopping);
     item.backgroundColor = undefined;
     switch (state.status) {
       case 'unloaded':

@@ -21,7 +21,8 @@ export interface RunRecord {
 
 export type ModelState =
   | { status: 'loading'; message: string }
-  | { status: 'ready'; model: ModelInfo }
+  /** `stopping`: a canceled run has not come to the end of its stage. */
+  | { status: 'ready'; model: ModelInfo; stopping: boolean }
   | { status: 'unloaded' }
   | { status: 'failed'; error: ErrorData };
 

@@ -28,6 +28,7 @@ function hasCode(code: string, pattern: RegExp) {
 describe('EngineClient', () => {
   let client: EngineClient;
   let logged: string[];
+  let told: string[];
   let idleMinutes: number;
 
   const log = (message: string) => void logged.push(message);
@@ -38,9 +39,12 @@ describe('EngineClient', () => {
       cacheFolder: '/cache',
       log: { debug: log, info: log, warn: log, error: log },
       idleMinutes: () => idleMinutes,
+      tell: (message) => void told.push(message),
       ...options,
     });
   }
+
+  const isStopping = () => client.state.status === 'ready' && client.state.stopping;
 
   /** Waits for the change after which `holds` is true. */
   function until(holds: () => boolean): Promise<void> {
@@ -57,6 +61,7 @@ describe('EngineClient', () => {
 
   beforeEach(() => {
     logged = [];
+    told = [];
     idleMinutes = 0;
     client = create();
   });
@@ -157,29 +162,68 @@ describe('EngineClient', () => {
     const before = client.processId;
     const controller = new AbortController();
     const asked = client.ask(model, request('hang politely'), { signal: controller.signal });
+    // The ask has reached the process once a later one has been answered.
+    await client.ask(model, request('one'));
     controller.abort();
     await assert.rejects(asked, hasCode('canceled', /Canceled/));
+    assert.equal(isStopping(), true);
+    await until(() => !isStopping());
     await new Promise((resolve) => setTimeout(resolve, 200));
     assert.equal(client.processId, before);
+    assert.deepEqual(told, []);
   });
 
-  it('kills a process that doesn’t come back from a cancel, and loads the model again', async () => {
+  it('kills a process that doesn’t come back from a cancel, says so, and loads the model again', async () => {
     client = create({ hardCancelMs: 50 });
     await client.load(model);
     const before = client.processId;
     const controller = new AbortController();
-    const other = assert.rejects(
-      client.ask(model, request('hang')),
-      hasCode('engineStopped', /canceled run did not end/),
-    );
     const asked = client.ask(model, request('hang'), { signal: controller.signal });
-    // Both asks have been sent once a later one has been answered.
+    // The ask has reached the process once a later one has been answered.
     await client.ask(model, request('one'));
     controller.abort();
     await assert.rejects(asked, hasCode('canceled', /Canceled/));
-    await other;
-    await until(() => client.state.status === 'ready');
-    assert.notEqual(client.processId, before);
+    assert.equal(isStopping(), true);
+    await until(() => client.processId !== before && client.state.status === 'ready');
+    assert.equal(isStopping(), false);
+    assert.match(told.join(), /did not stop in time.*restarted/);
+  });
+
+  it('leaves a process alone that another ask waits for, until that one is canceled too', async () => {
+    client = create({ hardCancelMs: 50 });
+    await client.load(model);
+    const before = client.processId;
+    const first = new AbortController();
+    const second = new AbortController();
+    const asked = client.ask(model, request('hang'), { signal: first.signal });
+    const other = client.ask(model, request('hang'), { signal: second.signal });
+    await client.ask(model, request('one'));
+    first.abort();
+    await assert.rejects(asked, hasCode('canceled', /Canceled/));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    assert.equal(client.processId, before);
+    second.abort();
+    await assert.rejects(other, hasCode('canceled', /Canceled/));
+    await until(() => client.processId !== before && client.state.status === 'ready');
+  });
+
+  it('ends the load that a canceled ask was waiting for, unless another ask waits for it', async () => {
+    const slow = { ...model, folder: '/slow' };
+    const controller = new AbortController();
+    const options = { signal: controller.signal };
+    const other = client.ask(slow, request('two'));
+    const joined = client.ask(slow, request('one'), options);
+    controller.abort();
+    await assert.rejects(joined, hasCode('canceled', /Canceled/));
+    assert.equal(client.state.status, 'loading');
+    void assert.rejects(other, hasCode('engineStopped', /restarted/));
+    await client.restart();
+    const again = new AbortController();
+    const asked = client.ask(slow, request('one'), { signal: again.signal });
+    again.abort();
+    await assert.rejects(asked, hasCode('canceled', /Canceled/));
+    assert.equal(client.state.status, 'unloaded');
+    assert.equal(client.processId, undefined);
   });
 
   it('never kills for a superseding run', async () => {
@@ -226,6 +270,7 @@ describe('EngineClient', () => {
       cacheFolder: '/cache',
       log: { debug: log, info: log, warn: log, error: log },
       idleMinutes: () => 0,
+      tell: () => {},
     });
     await assert.rejects(client.load(model), hasCode('engineStopped', /exit code 1/));
     assert.match(logged.join('\n'), /no-such-script/);

@@ -22,7 +22,7 @@ process.on('message', async ({ kind, id, request }) => {
       const error = { code: 'badModel', message: '/bad has no config.json.' };
       send({ kind: 'failure', id, error });
     } else if (request.folder === '/crash') process.exit(7);
-    else send({ kind: 'reply', id, value: modelInfo(request) });
+    else if (request.folder !== '/slow') send({ kind: 'reply', id, value: modelInfo(request) });
     return;
   }
   if (request.type === 'previewImage') {

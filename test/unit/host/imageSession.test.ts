@@ -22,7 +22,7 @@ class ManualEngine {
 
   load: Engine['load'] = () => {
     const model = { name: 'model', policy: this.policy } as ModelInfo;
-    this.state = { status: 'ready', model };
+    this.state = { status: 'ready', model, stopping: false };
     return Promise.resolve(model);
   };
 

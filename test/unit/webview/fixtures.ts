@@ -141,7 +141,7 @@ export function subject(
     settings: settingsWith(),
     runs: [],
     view: null,
-    model: { status: 'ready', model: modelInfo },
+    model: { status: 'ready', model: modelInfo, stopping: false },
     autoRun: true,
     ...part,
   };

@@ -189,7 +189,7 @@ describe('draft of question and levers', () => {
     assert.equal(model.knownModel?.name, 'tiny');
     const other = { ...modelInfo, name: 'other' };
     const updated = after(
-      [{ type: 'updateModel', model: { status: 'ready', model: other } }],
+      [{ type: 'updateModel', model: { status: 'ready', model: other, stopping: false } }],
       model,
     );
     assert.equal(updated.knownModel?.name, 'other');
