@@ -62,6 +62,8 @@ addEventListener('message', (event: MessageEvent<HostMessage>) => {
   const restoring = event.data.type === 'showSubject' ? saved : undefined;
   if (restoring) saved = undefined;
   update((before) => applyHostMessage(before, event.data, restoring));
+  // A run must outlast a reload of the window that comes right after it.
+  if (event.data.type === 'finishRun') keep();
 });
 // Leaving the panel may hide it at once, and a hidden page is gone.
 for (const leaving of ['blur', 'pagehide']) addEventListener(leaving, keep);
