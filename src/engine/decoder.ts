@@ -2,21 +2,23 @@ import { Tensor } from 'onnxruntime-node';
 import { AvisError } from '../shared/errors';
 import { yieldToEvents } from './abort';
 import {
-  DeviceKvCache,
+  AppendedKvCache,
+  appendedOutput,
   emptyStates,
-  HostKvCache,
+  FedBackKvCache,
+  type GatherRows,
+  gatherDeviceRows,
+  gatherHostRows,
   type KvCache,
   type PromptState,
   type StateSpec,
   stateSpecs,
 } from './kvCache';
-import { checkFinite, type GraphSession } from './session';
+import { checkFinite, type GraphSession, type TensorSpec } from './session';
 import { elementBytes, floatTensor, floatValues, integerTensor } from './tensors';
 
 /** Longest piece of a prompt in one run: bounds the logits' memory and the time to a cancellation. */
 const prefillChunkTokens = 512;
-/** Room for decoded tokens that a cache starts with. */
-const cacheHeadroomTokens = 128;
 
 /** A prefilled prompt: everything that rollouts need, computed once. */
 export interface Prefill {
@@ -31,17 +33,18 @@ export interface Prefill {
 export class Decoder {
   readonly runs = { prefill: 0, decode: 0 };
   private readonly specs: StateSpec[];
-  /** Set by `probe`. */
-  private inPlace = false;
-  /** Where steps put their logits: with a vocabulary of 150,000 that is megabytes a step. */
-  private stepLogits = new Float32Array(0);
+  private readonly gatherRows: GatherRows;
+  /** Whether a step gives back the new keys and values alone. */
+  readonly appends: boolean;
+  /** Cut to size for each run's attention mask. */
+  private ones: BigInt64Array | Int32Array = new BigInt64Array(0);
 
   /** @param rowGather for a cache that stays on the device; null keeps it in main memory. */
   constructor(
     private readonly graph: GraphSession,
     private readonly embed: GraphSession,
     private readonly hiddenSize: number,
-    private readonly rowGather: GraphSession | null,
+    rowGather: GraphSession | null,
   ) {
     for (const name of ['inputs_embeds', 'attention_mask']) this.requireInput(name);
     const [ids] = embed.inputs.values();
@@ -55,6 +58,11 @@ export class Decoder {
       throw new AvisError('badModel', `${graph.label} has no output named logits.`);
     }
     this.specs = stateSpecs(graph);
+    this.gatherRows = rowGather ? gatherDeviceRows(this.specs, rowGather) : gatherHostRows;
+    this.appends =
+      rowGather === null &&
+      graph.outputs.has(appendedOutput) &&
+      this.specs.every(({ grows }) => grows);
   }
 
   get states(): readonly StateSpec[] {
@@ -64,11 +72,6 @@ export class Decoder {
   /** Without them the graph numbers the tokens that it sees, pruned or not. */
   get takesPositions(): boolean {
     return this.graph.inputs.has('position_ids');
-  }
-
-  /** Whether the cache is appended to in place. */
-  get appendsInPlace(): boolean {
-    return this.inPlace;
   }
 
   /** [ids.length, hidden] */
@@ -95,6 +98,7 @@ export class Decoder {
   ): Promise<Prefill> {
     const tokens = embeddings.length / this.hiddenSize;
     let tensors = emptyStates(this.specs);
+    const fetches = ['logits', ...this.specs.map(({ output }) => output)];
     this.runs.prefill++;
     try {
       for (let start = 0; ; start += chunkTokens) {
@@ -109,7 +113,7 @@ export class Decoder {
         this.specs.forEach((spec, i) => {
           feeds[spec.input] = tensors[i]!;
         });
-        const outputs = await this.graph.run(feeds);
+        const outputs = await this.graph.run(feeds, fetches);
         disposeAll(tensors);
         tensors = this.specs.map((spec) => outputs[spec.output]!);
         if (end < tokens) continue;
@@ -132,20 +136,15 @@ export class Decoder {
   /** Rows that each continue the same prefill. */
   async startRows(prefill: Prefill, rows: number): Promise<RolloutRows> {
     const cache = await this.createCache(prefill.state, rows);
-    return new RolloutRows(this, cache, prefill);
+    return new RolloutRows(this, cache, prefill.nextPosition);
   }
 
   /**
    * One token for each row.
-   * @returns [rows, vocabulary], valid until the next step
+   * @returns [rows, vocabulary]
    * @internal for RolloutRows
    */
-  async step(
-    tokenIds: readonly number[],
-    position: number,
-    cache: KvCache,
-    vocabulary: number,
-  ): Promise<Float32Array> {
+  async step(tokenIds: readonly number[], position: number, cache: KvCache): Promise<Float32Array> {
     const rows = tokenIds.length;
     const axes = this.positionAxes;
     const feeds = this.feeds(
@@ -154,59 +153,34 @@ export class Decoder {
       cache.length + 1,
       Array.from({ length: axes }, () => new Int32Array(rows).fill(position)),
     );
-    const fetches = { logits: this.logitsTensor(rows, vocabulary) };
-    cache.bind(feeds, fetches);
-    const outputs = await this.graph.run(feeds, fetches);
+    cache.bind(feeds);
+    const outputs = await this.graph.run(feeds, ['logits', ...cache.fetches]);
     cache.advance(outputs);
     this.runs.decode++;
     return floatValues(outputs['logits']!);
   }
 
   /**
-   * Decodes a few tokens. On the CPU it finds out whether the graph appends to a cache that is larger
-   * than its content, by decoding both ways: GroupQueryAttention does, concatenating graphs refuse or
-   * differ.
+   * Decodes two tokens for two rows.
    * @throws {AvisError} when the graph doesn't run, or gives NaN.
    */
   async probe(): Promise<void> {
     const ids = [1, 2, 3];
     const positions = Array.from({ length: this.positionAxes }, () => Int32Array.of(0, 1, 2));
     const prefill = await this.prefill(await this.embedTokens(ids), positions, ids.length);
-    const decodeTwice = async (cache: KvCache): Promise<Float32Array> => {
-      const vocabulary = prefill.logits.length;
-      await this.step([4, 5], 3, cache, vocabulary);
-      const logits = Float32Array.from(await this.step([6, 7], 4, cache, vocabulary));
-      cache.dispose();
-      return logits;
-    };
-    const expected = await decodeTwice(await this.createCache(prefill.state, 2));
-    checkFinite(expected, 'logits', this.graph.label);
-    if (this.graph.device === 'cpu') {
-      const scale = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-      try {
-        const got = await decodeTwice(new HostKvCache(this.specs, prefill.state, 2, true, 5));
-        this.inPlace = expected.every((value, i) => Math.abs(value - got[i]!) <= 1e-3 * scale);
-      } catch {
-        this.inPlace = false; // the graph's shapes don't allow it
-      }
-    }
+    const cache = await this.createCache(prefill.state, 2);
+    await this.step([4, 5], 3, cache);
+    checkFinite(await this.step([6, 7], 4, cache), 'logits', this.graph.label);
+    cache.dispose();
     disposeAll(prefill.state.tensors);
     this.runs.prefill = 0;
     this.runs.decode = 0;
   }
 
   private async createCache(prompt: PromptState, rows: number): Promise<KvCache> {
-    return this.rowGather
-      ? DeviceKvCache.create(this.specs, prompt, rows, this.rowGather)
-      : new HostKvCache(this.specs, prompt, rows, this.inPlace, cacheHeadroomTokens);
-  }
-
-  /** null lets onnxruntime allocate. */
-  private logitsTensor(rows: number, vocabulary: number): Tensor | null {
-    if (this.rowGather || this.graph.outputs.get('logits')!.type !== 'float32') return null;
-    const size = rows * vocabulary;
-    if (this.stepLogits.length < size) this.stepLogits = new Float32Array(size);
-    return new Tensor('float32', this.stepLogits.subarray(0, size), [rows, 1, vocabulary]);
+    return this.appends
+      ? new AppendedKvCache(this.specs, prompt, rows)
+      : FedBackKvCache.create(this.specs, prompt, rows, this.gatherRows);
   }
 
   private get positionAxes(): number {
@@ -227,11 +201,7 @@ export class Decoder {
         tokens,
         this.hiddenSize,
       ]),
-      attention_mask: integerTensor(
-        inputs.get('attention_mask')!,
-        new Uint8Array(rows * totalTokens).fill(1),
-        [rows, totalTokens],
-      ),
+      attention_mask: this.onesTensor(inputs.get('attention_mask')!, [rows, totalTokens]),
     };
     const positionIds = inputs.get('position_ids');
     if (positionIds) {
@@ -243,6 +213,15 @@ export class Decoder {
     const keep = inputs.get('num_logits_to_keep');
     if (keep) feeds[keep.name] = integerTensor(keep, [1], keep.shape.length ? [1] : []);
     return feeds;
+  }
+
+  private onesTensor(spec: TensorSpec, dims: [number, number]): Tensor {
+    const size = dims[0] * dims[1];
+    if (this.ones.length < size) {
+      const ones = new Uint8Array(2 * size).fill(1);
+      this.ones = integerTensor(spec, ones, [ones.length]).data as BigInt64Array | Int32Array;
+    }
+    return new Tensor(spec.type as 'int32', this.ones.subarray(0, size) as Int32Array, dims);
   }
 
   private requireInput(name: string): void {
@@ -259,16 +238,15 @@ export class RolloutRows {
   constructor(
     private readonly decoder: Decoder,
     private readonly cache: KvCache,
-    private readonly prefill: Prefill,
+    private readonly nextPosition: number,
   ) {}
 
   /**
    * Feeds one token to each row.
-   * @returns the logits that follow, [rows, vocabulary], valid until the next step
+   * @returns the logits that follow, [rows, vocabulary]
    */
   step(tokenIds: readonly number[]): Promise<Float32Array> {
-    const { nextPosition, logits } = this.prefill;
-    return this.decoder.step(tokenIds, nextPosition + this.steps++, this.cache, logits.length);
+    return this.decoder.step(tokenIds, this.nextPosition + this.steps++, this.cache);
   }
 
   /** Finished rows leave the batch. @param rows ascending */

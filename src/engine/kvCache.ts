@@ -1,7 +1,6 @@
 import { Tensor } from 'onnxruntime-node';
 import { AvisError } from '../shared/errors';
 import type { GraphSession } from './session';
-import { elementBytes } from './tensors';
 
 /**
  * One tensor that a decoder carries from step to step. Keys and values grow along axis 2; convolution
@@ -27,8 +26,10 @@ export interface PromptState {
 export interface KvCache {
   readonly rows: number;
   readonly length: number;
+  /** The outputs of a run that `advance` takes. */
+  readonly fetches: readonly string[];
   /** Adds the states' tensors to the next one-token run. */
-  bind(feeds: Record<string, Tensor>, fetches: Record<string, Tensor | null>): void;
+  bind(feeds: Record<string, Tensor>): void;
   /** Takes over the outputs of that run. */
   advance(outputs: Record<string, Tensor>): void;
   /** Drops the rows that are not listed. @param rows ascending */
@@ -58,197 +59,127 @@ export function stateSpecs(decoder: GraphSession): StateSpec[] {
 
 /** The states before the first token. */
 export function emptyStates(specs: readonly StateSpec[]): Tensor[] {
-  return specs.map((spec) => {
-    const dims = [1, ...spec.shape];
-    const elements = dims.reduce((product, size) => product * size, 1);
-    return view(spec, new ArrayBuffer(elements * elementBytes(spec.type)), dims);
-  });
-}
-
-function view(spec: StateSpec, buffer: ArrayBuffer, dims: number[]): Tensor {
-  const elements = dims.reduce((product, size) => product * size, 1);
-  const data =
-    spec.type === 'float16'
-      ? new Uint16Array(buffer, 0, elements)
-      : new Float32Array(buffer, 0, elements);
-  return new Tensor(spec.type as 'float32', data as Float32Array, dims);
-}
-
-function bytesOf(tensor: Tensor): Uint8Array {
-  const data = tensor.data as Float32Array;
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return specs.map(({ type, shape }) => allocate(type, [1, ...shape]));
 }
 
 /**
- * States in main memory, in buffers that outlive the steps.
- *
- * `inPlace`: keys and values lie in buffers of full capacity [rows, heads, capacity, headDim] that are
- * both past and present; GroupQueryAttention appends the new token and touches nothing else.
- * Otherwise the graph concatenates, so it reads one dense buffer and writes the other, and they swap:
- * one copy a step, the least that such a graph allows, and no allocation.
+ * The output of some graphs with the keys and values of this run's tokens alone, [rows, tokens, all
+ * states side by side, each heads · headDim]. Such a graph also takes a past with room behind the
+ * tokens that the attention mask counts.
  */
-export class HostKvCache implements KvCache {
-  rows: number;
+export const appendedOutput = 'appended';
+
+/** Tokens that a cache with room grows by: every step copies the room, too, on its way through. */
+const roomTokens = 32;
+
+/**
+ * States with room for tokens to come, [rows, heads, capacity, headDim]: a step gives back only what is
+ * new, and JavaScript writes that into its place. onnxruntime-node copies every output that it hands
+ * out, even one that was allocated here and written in place, so the less comes out the better.
+ */
+export class AppendedKvCache implements KvCache {
+  readonly fetches = [appendedOutput];
   length: number;
   private capacity: number;
-  private front: ArrayBuffer[];
-  private back: ArrayBuffer[];
+  private tensors: Tensor[];
 
   constructor(
     private readonly specs: readonly StateSpec[],
     prompt: PromptState,
-    rows: number,
-    private readonly inPlace: boolean,
-    /** Tokens beyond the prompt to make room for at first. */
-    headroom: number,
+    public rows: number,
   ) {
-    this.rows = rows;
     this.length = prompt.length;
-    this.capacity = prompt.length + headroom;
-    this.front = specs.map((spec) => this.allocate(spec));
-    this.back = specs.map((spec, i) =>
-      this.isShared(spec) ? this.front[i]! : this.allocate(spec),
-    );
-    specs.forEach((spec, i) => {
-      const source = bytesOf(prompt.tensors[i]!);
-      const target = new Uint8Array(this.front[i]!);
-      const rowBytes = this.rowBytes(spec);
-      if (this.isShared(spec))
-        spread(source, target, this.headBytes(spec, this.length), rowBytes / spec.shape[0]!);
-      else target.set(source);
-      for (let row = 1; row < rows; row++) target.copyWithin(row * rowBytes, 0, rowBytes);
-    });
+    this.capacity = prompt.length + roomTokens;
+    const everyRow = Array.from({ length: rows }, () => 0);
+    this.tensors = prompt.tensors.map((tensor) => pick(tensor, everyRow, this.capacity));
   }
 
-  bind(feeds: Record<string, Tensor>, fetches: Record<string, Tensor | null>): void {
-    if (this.length + 1 > this.capacity) this.grow();
+  bind(feeds: Record<string, Tensor>): void {
+    if (this.length === this.capacity) {
+      this.capacity += roomTokens;
+      const everyRow = Array.from({ length: this.rows }, (_, row) => row);
+      this.tensors = this.tensors.map((tensor) => pick(tensor, everyRow, this.capacity));
+    }
     this.specs.forEach((spec, i) => {
-      feeds[spec.input] = view(spec, this.front[i]!, this.dims(spec, this.length));
-      fetches[spec.output] = view(spec, this.back[i]!, this.dims(spec, this.length + 1));
+      feeds[spec.input] = this.tensors[i]!;
     });
   }
 
-  advance(): void {
-    [this.front, this.back] = [this.back, this.front];
+  advance(outputs: Record<string, Tensor>): void {
+    const fresh = outputs[appendedOutput]!.data as Float32Array;
+    let from = 0;
+    for (let row = 0; row < this.rows; row++) {
+      this.specs.forEach(({ shape }, i) => {
+        const [heads, , headDim] = shape as [number, number, number];
+        const target = this.tensors[i]!.data as Float32Array;
+        for (let head = 0; head < heads; head++) {
+          let to = ((row * heads + head) * this.capacity + this.length) * headDim;
+          for (const end = to + headDim; to < end; to++) target[to] = fresh[from++]!;
+        }
+      });
+    }
     this.length++;
   }
 
   async keepRows(rows: readonly number[]): Promise<void> {
-    this.specs.forEach((spec, i) => {
-      const bytes = new Uint8Array(this.front[i]!);
-      const rowBytes = this.rowBytes(spec);
-      rows.forEach((row, to) => {
-        if (row !== to) bytes.copyWithin(to * rowBytes, row * rowBytes, (row + 1) * rowBytes);
-      });
-    });
+    this.tensors = this.tensors.map((tensor) => pick(tensor, rows, this.capacity));
     this.rows = rows.length;
   }
 
   dispose(): void {
-    this.front = [];
-    this.back = [];
+    this.tensors = [];
   }
+}
 
-  private isShared(spec: StateSpec): boolean {
-    return this.inPlace && spec.grows;
-  }
-
-  private dims(spec: StateSpec, length: number): number[] {
-    if (!spec.grows) return [this.rows, ...spec.shape];
-    const [heads, , headDim] = spec.shape as [number, number, number];
-    return [this.rows, heads, this.isShared(spec) ? this.capacity : length, headDim];
-  }
-
-  private allocate(spec: StateSpec): ArrayBuffer {
-    const tokens = spec.grows ? this.capacity : 0;
-    const bytes = this.rows * spec.shape[0]! * this.headBytes(spec, tokens);
-    try {
-      return new ArrayBuffer(bytes);
-    } catch (cause) {
-      throw new AvisError(
-        'outOfMemory',
-        `There is not enough memory for the KV cache of ${this.rows} rollouts of ${this.capacity} tokens. Choose fewer rollouts, fewer new tokens or a smaller image.`,
-        { cause },
-      );
+/** Copies some rows of a state, [rows, …]; one that grows, [rows, heads, tokens, headDim], with room. */
+function pick(from: Tensor, rows: readonly number[], capacity: number): Tensor {
+  const [, heads, tokens, headDim] = from.dims as [number, number, number, number];
+  const to = allocate(from.type, [rows.length, heads, capacity, headDim]);
+  const source = from.data as Float32Array;
+  const target = to.data as Float32Array;
+  rows.forEach((row, i) => {
+    for (let head = 0; head < heads; head++) {
+      const start = (row * heads + head) * tokens * headDim;
+      const piece = source.subarray(start, start + tokens * headDim);
+      target.set(piece, (i * heads + head) * capacity * headDim);
     }
-  }
-
-  /** Bytes of one row as it lies in the front buffer now. */
-  private rowBytes(spec: StateSpec): number {
-    const tokens = this.isShared(spec) ? this.capacity : this.length;
-    return spec.shape[0]! * this.headBytes(spec, tokens);
-  }
-
-  private headBytes(spec: StateSpec, tokens: number): number {
-    const [, ...rest] = spec.shape;
-    if (spec.grows) rest[0] = tokens;
-    return rest.reduce((product, size) => product * size, elementBytes(spec.type));
-  }
-
-  private grow(): void {
-    const before = this.front;
-    const strides = this.specs.map((spec) => this.headBytes(spec, this.capacity));
-    const used = this.specs.map((spec) => this.rows * this.rowBytes(spec));
-    this.capacity = Math.ceil(this.capacity * 1.5);
-    this.specs.forEach((spec, i) => {
-      if (!spec.grows) return;
-      const old = new Uint8Array(before[i]!, 0, used[i]!);
-      this.front[i] = this.allocate(spec);
-      const target = new Uint8Array(this.front[i]!);
-      if (this.isShared(spec)) {
-        this.back[i] = this.front[i]!;
-        spread(old, target, strides[i]!, this.headBytes(spec, this.capacity));
-      } else {
-        this.back[i] = this.allocate(spec);
-        target.set(old);
-      }
-    });
-  }
+  });
+  return to;
 }
 
-/** Copies pieces that lie one after the other to places `targetStride` bytes apart. */
-function spread(
-  source: Uint8Array,
-  target: Uint8Array,
-  pieceBytes: number,
-  targetStride: number,
-): void {
-  for (let from = 0, to = 0; from < source.length; from += pieceBytes, to += targetStride) {
-    target.set(source.subarray(from, from + pieceBytes), to);
-  }
-}
+/** Makes a batch of some rows of each state. A row may be listed several times. */
+export type GatherRows = (tensors: readonly Tensor[], rows: readonly number[]) => Promise<Tensor[]>;
 
-/**
- * States that stay on the device: outputs are fed back as they are. JavaScript can't copy device
- * memory, so rows are picked by a small graph that runs there (smallGraphs.ts).
- */
-export class DeviceKvCache implements KvCache {
+/** States that are fed back as they come out, wherever they lie. */
+export class FedBackKvCache implements KvCache {
+  readonly fetches: readonly string[];
+
   private constructor(
     private readonly specs: readonly StateSpec[],
-    private readonly rowGather: GraphSession,
+    private readonly gatherRows: GatherRows,
     private tensors: Tensor[],
     public rows: number,
     public length: number,
-  ) {}
+  ) {
+    this.fetches = specs.map(({ output }) => output);
+  }
 
   static async create(
     specs: readonly StateSpec[],
     prompt: PromptState,
     rows: number,
-    rowGather: GraphSession,
-  ): Promise<DeviceKvCache> {
-    const cache = new DeviceKvCache(specs, rowGather, [], rows, prompt.length);
-    cache.tensors = await cache.gather(
+    gatherRows: GatherRows,
+  ): Promise<FedBackKvCache> {
+    const tensors = await gatherRows(
       prompt.tensors,
       Array.from({ length: rows }, () => 0),
     );
-    return cache;
+    return new FedBackKvCache(specs, gatherRows, tensors, rows, prompt.length);
   }
 
-  bind(feeds: Record<string, Tensor>, fetches: Record<string, Tensor | null>): void {
+  bind(feeds: Record<string, Tensor>): void {
     this.specs.forEach((spec, i) => {
       feeds[spec.input] = this.tensors[i]!;
-      fetches[spec.output] = null;
     });
   }
 
@@ -259,7 +190,7 @@ export class DeviceKvCache implements KvCache {
   }
 
   async keepRows(rows: readonly number[]): Promise<void> {
-    const kept = await this.gather(this.tensors, rows);
+    const kept = await this.gatherRows(this.tensors, rows);
     this.dispose();
     this.tensors = kept;
     this.rows = rows.length;
@@ -269,15 +200,48 @@ export class DeviceKvCache implements KvCache {
     for (const tensor of this.tensors) tensor.dispose();
     this.tensors = [];
   }
+}
 
-  private async gather(from: Tensor[], rows: readonly number[]): Promise<Tensor[]> {
+/** In main memory. */
+export const gatherHostRows: GatherRows = async (tensors, rows) =>
+  tensors.map((from) => {
+    const [batch = 1, ...rest] = from.dims;
+    const to = allocate(from.type, [rows.length, ...rest]);
+    const source = from.data as Float32Array;
+    const size = source.length / batch;
+    rows.forEach((row, i) => {
+      (to.data as Float32Array).set(source.subarray(row * size, (row + 1) * size), i * size);
+    });
+    return to;
+  });
+
+/**
+ * On the device: JavaScript can't copy its memory, so a small graph does (smallGraphs.ts).
+ * @param graph rowGatherGraph(specs)
+ */
+export function gatherDeviceRows(specs: readonly StateSpec[], graph: GraphSession): GatherRows {
+  return async (tensors, rows) => {
     const feeds: Record<string, Tensor> = {
       rows: new Tensor('int64', BigInt64Array.from(rows, BigInt), [rows.length]),
     };
-    this.specs.forEach((spec, i) => {
-      feeds[spec.input] = from[i]!;
+    specs.forEach((spec, i) => {
+      feeds[spec.input] = tensors[i]!;
     });
-    const outputs = await this.rowGather.run(feeds);
-    return this.specs.map((spec) => outputs[`rows.${spec.input}`]!);
+    const outputs = await graph.run(feeds);
+    return specs.map((spec) => outputs[`rows.${spec.input}`]!);
+  };
+}
+
+function allocate(type: Tensor.Type, dims: number[]): Tensor {
+  const elements = dims.reduce((product, size) => product * size, 1);
+  try {
+    const data = type === 'float16' ? new Uint16Array(elements) : new Float32Array(elements);
+    return new Tensor(type as 'float32', data as Float32Array, dims);
+  } catch (cause) {
+    throw new AvisError(
+      'outOfMemory',
+      `There is not enough memory for a KV cache of the shape [${dims.join(', ')}]. Choose fewer rollouts, fewer new tokens or a smaller image.`,
+      { cause },
+    );
   }
 }

@@ -1,6 +1,6 @@
 import { extractAnswer, isVoteSettled } from '../avis/vote';
 import type { AskSettings, RolloutResult } from '../shared/types';
-import { yieldToEvents } from './abort';
+import { throwIfAborted } from './abort';
 import type { Decoder, Prefill } from './decoder';
 import { greedySampler, nucleusSampler, penalizeRepetition, type Sampler } from './sampler';
 import { type TextCodec, TextStream } from './textCodec';
@@ -94,7 +94,7 @@ export async function runRollouts(
   const batch = await decoder.startRows(job.prefill, count - done.length);
   try {
     for (;;) {
-      await yieldToEvents(signal);
+      throwIfAborted(signal); // each run lets messages and timers in before it begins
       if (job.earlyStop && isVoteSettled(results.map((result) => result && result.answer))) break;
       if (running.length === 0) break;
       await batch.keep(kept);

@@ -9,7 +9,7 @@ import { fixtures } from './reference';
 
 /** Its decoder concatenates its cache. */
 export const plainCheckpoint = join(fixtures, 'checkpoints/qwen2_5_vl-tiny');
-/** Its decoder appends in place (GroupQueryAttention). */
+/** Its decoder has GroupQueryAttention. */
 export const fusedCheckpoint = join(fixtures, 'checkpoints/qwen2_5_vl-tiny-fused');
 /** It has been trained, so it answers. */
 export const embeddedModel = join(import.meta.dirname, '../../../media/model');
