@@ -118,6 +118,11 @@ export async function loadModel(
 /** onnxruntime's session option: where a graph that was moved finds its external data. */
 const externalDataFolderKey = 'session.model_external_initializers_file_folder_path';
 const cpuOptions = sessionOptions('cpu');
+/**
+ * Below, handing the small products of a step to a second thread and waiting for it takes as long as
+ * computing them, and many times longer while the machine is busy.
+ */
+const oneThreadParameters = 20_000_000;
 
 async function openSessions(
   checkpoint: Checkpoint,
@@ -161,7 +166,10 @@ async function openSessions(
     const decoderGraph = await openGraph(
       graphs.decoder_model_merged.path,
       labelOf('decoder_model_merged'),
-      onDevice ? { preferredOutputLocation: presentOnDevice(family.cost.layers) } : {},
+      {
+        ...(onDevice ? { preferredOutputLocation: presentOnDevice(family.cost.layers) } : {}),
+        ...(family.parameters < oneThreadParameters ? { intraOpNumThreads: 1 } : {}),
+      },
     );
     const specs = stateSpecs(decoderGraph);
     checkDecoder(checkpoint, family, decoderGraph, specs);
