@@ -81,6 +81,30 @@ PHRASINGS = {
         "How many bars are {than} {v}?", "Count the bars {than} {v}.", "How many of the bars are {than} {v}?",
         "How many bars do you see {than} {v}?", "What is the number of bars {than} {v}?", "Tell me how many bars are {than} {v}.",
     ],
+    "point_value": [
+        "What is the value of {point}?", "How high is {point}?", "What value does {point} have?", "Read the value of {point}.",
+        "What is the value of the line at {x}?", "Which value does the line reach at {x}?",
+    ],
+    "point_extreme": [
+        "Which point is the {most}?", "What is the {most} point?", "Name the {most} point.", "At which point is the line {most}?",
+        "Find the {most} point.", "Which point of the line is {most}?",
+    ],
+    "point_difference": [
+        "How much higher is {x} than {y}?", "By how much does {x} exceed {y}?", "What is the difference between {x} and {y}?",
+        "How far is {x} above {y}?", "What is {x} minus {y}?", "How much lower is {y} than {x}?",
+    ],
+    "pie_value": [
+        "What percentage is the {colour} slice?", "How many percent is the {colour} slice?", "How large is the {colour} slice in percent?",
+        "Read the percentage of the {colour} slice.", "What percent of the pie is {colour}?", "What is the share of the {colour} slice in percent?",
+    ],
+    "pie_extreme": [
+        "Which slice is the {most}?", "What colour is the {most} slice?", "Name the colour of the {most} slice.", "Which colour has the {most} slice?",
+        "Find the {most} slice.", "Of the slices, which is the {most}?",
+    ],
+    "pie_sum": [
+        "How many percent are {x} and {y} together?", "What percentage do {x} and {y} make up together?", "What is the sum of {x} and {y} in percent?",
+        "Add the {x} and {y} slices.", "How much of the pie is {x} or {y} in percent?", "What do the {x} and {y} slices add up to?",
+    ],
     "sign": [
         "What does the sign say?", "What is written on the sign?", "Read the sign.", "Which word is on the sign?", "What word do you see?",
         "What is the word on the sign?",

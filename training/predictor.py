@@ -13,6 +13,7 @@ import argparse
 import itertools
 import json
 import math
+import multiprocessing
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -138,6 +139,16 @@ def predict(net, rows, indices, scale):
     for batch in batches(rows, indices, 256, False):
         out[batch] = net(*inputs(rows, batch, scale)).sigmoid()
     return out
+
+
+FOLD_INPUTS = {}  # fold -> (rows, labels, which rows are its test part, statistics); forked processes read it
+
+
+def score_fold(question, fold):
+    """Predictions for the rows of a fold by a net fitted to the others, zeros elsewhere. [rows]"""
+    rows, labels, test, statistics = FOLD_INPUTS[fold]
+    net = fit_one(rows, labels, np.flatnonzero(~test), statistics, question)
+    return predict(net, rows, np.flatnonzero(test), statistics[2]).numpy()
 
 
 def auroc(score, positive):
@@ -276,7 +287,6 @@ def familiarity(model, pictures=1500):
 
 
 def fit(tau, tau_note):
-    torch.set_num_threads(2)
     rows = torch.load(CACHE, weights_only=False)
     labels = torch.tensor([np.mean([a == r["want"] for a in r["answers"]]) for r in rows]).float()
     tasks = np.array([r["task"] for r in rows])
@@ -286,16 +296,16 @@ def fit(tau, tau_note):
     scenes = np.arange(len(rows)) // PER_IMAGE  # questions about one picture stay in one fold
     positive = (labels > labels.median() if labels.median() < 1 else labels >= 1).numpy()
     figures, scores = {}, {}
+    jobs = [(question, fold) for question in (False, True) for fold in range(FOLDS)]
+    for fold in range(FOLDS):
+        FOLD_INPUTS[fold] = (rows, labels, scenes % FOLDS == fold, statistics)
+    with multiprocessing.get_context("fork").Pool(2, torch.set_num_threads, (1,)) as pool:
+        parts = dict(zip(jobs, pool.starmap(score_fold, jobs, chunksize=1)))
     for question in (False, True):
-        score = torch.zeros(len(rows))
-        for fold in range(FOLDS):
-            train, test = (np.flatnonzero((scenes % FOLDS == fold) == here) for here in (False, True))
-            net = fit_one(rows, labels, train, statistics, question)
-            score += predict(net, rows, test, scale)
-        scores[question] = score.numpy()
+        score = scores[question] = sum(parts[question, fold] for fold in range(FOLDS))
         figures[question] = {
-            "auroc": round(auroc(score.numpy(), positive), 4),
-            "aurocWithinTask": round(auroc_within_task(score.numpy(), positive, tasks), 4),
+            "auroc": round(auroc(score, positive), 4),
+            "aurocWithinTask": round(auroc_within_task(score, positive, tasks), 4),
         }
         print("with the question" if question else "image only", figures[question])
     best = max(figures, key=lambda q: figures[q]["auroc"])

@@ -223,16 +223,16 @@ def ask_largest(scene: Scene, rng: np.random.Generator) -> Question | None:
 
 
 def _bar_names(scene: Scene, rng: np.random.Generator) -> list[str]:
-    """How the bars are called: "bar A", "A", or by colour where the colours differ."""
+    """How bars and points are called: "bar A", or by colour where the colours differ."""
     colours = {item.colour for item in scene.items}
     if len(colours) == len(scene.items) and rng.random() < 0.4:
         return [f"the {item.colour} bar" for item in scene.items]
-    return [f"bar {item.word}" for item in scene.items]
+    return [f"{item.family} {item.word}" for item in scene.items]
 
 
 def _bar_key(name: str) -> str:
-    """The word that finds the bar: its label or its colour."""
-    return name.removeprefix("the ").removesuffix(" bar").removeprefix("bar ")
+    """The word that finds the bar or point: its label or its colour."""
+    return name.removeprefix("the ").removesuffix(" bar").removeprefix("bar ").removeprefix("point ")
 
 
 def ask_bar_value(scene: Scene, rng: np.random.Generator) -> Question | None:
@@ -242,18 +242,28 @@ def ask_bar_value(scene: Scene, rng: np.random.Generator) -> Question | None:
     return question(rng, scene, "bar value", "bar_value", f"{_bar_key(name)} {of(item, item.value)}", of(item, item.value), 1, options, bar=name)
 
 
+def ask_point_value(scene: Scene, rng: np.random.Generator) -> Question | None:
+    item = pick(rng, scene.items)
+    words = {"point": f"point {item.word}", "x": item.word}
+    return question(rng, scene, "line value", "point_value", f"{item.word} {of(item, item.value)}", of(item, item.value), 1, **words)
+
+
 def ask_bar_extreme(scene: Scene, rng: np.random.Generator) -> Question | None:
+    line = scene.kind == "lines"
     tallest = rng.random() < 0.5
     best = max if tallest else min
     values = [item.value for item in scene.items]
     if values.count(best(values)) > 1:
         return None
     most = pick(rng, ["tallest", "highest", "largest"] if tallest else ["shortest", "lowest", "smallest"])
+    if line:
+        most = "highest" if tallest else "lowest"
     think, winner = [], scene.items[0]
     for i, item in enumerate(scene.items):
         winner = best(winner, item, key=lambda one: one.value)
         think.append(f"{of(item, item.word)} {of(item, item.value)} {of(winner, winner.value)}")
-    return question(rng, scene, "bar extreme", "bar_extreme", " ".join(think), of(winner, winner.word), 2 * len(values), most=most)
+    task, phrasing = ("line extreme", "point_extreme") if line else ("bar extreme", "bar_extreme")
+    return question(rng, scene, task, phrasing, " ".join(think), of(winner, winner.word), 2 * len(values), most=most)
 
 
 def _two_bars(scene: Scene, rng: np.random.Generator):
@@ -272,7 +282,8 @@ def ask_bar_difference(scene: Scene, rng: np.random.Generator) -> Question | Non
     if a.value == b.value:
         return None
     think = f"{_two_values(a, x, b, y)} - {of(b, b.value)} = {a.value - b.value}"
-    return question(rng, scene, "bar difference", "bar_difference", think, str(a.value - b.value), 3, x=x, y=y)
+    task, phrasing = ("line difference", "point_difference") if scene.kind == "lines" else ("bar difference", "bar_difference")
+    return question(rng, scene, task, phrasing, think, str(a.value - b.value), 3, x=x, y=y)
 
 
 def ask_bar_sum(scene: Scene, rng: np.random.Generator) -> Question | None:
@@ -291,6 +302,34 @@ def ask_bar_count(scene: Scene, rng: np.random.Generator) -> Question | None:
     return question(rng, scene, "bar count", "bar_count", think, str(total), 2 * len(parts), than=than, v=limit)
 
 
+def ask_pie_value(scene: Scene, rng: np.random.Generator) -> Question | None:
+    item, options = pick(rng, scene.items), [str(n) for n in range(10, 100, 10)]
+    think = f"{item.colour} {of(item, item.word)}"
+    return question(rng, scene, "pie value", "pie_value", think, of(item, item.word), 1, options, colour=item.colour)
+
+
+def ask_pie_extreme(scene: Scene, rng: np.random.Generator) -> Question | None:
+    largest = rng.random() < 0.5
+    best, most = (max, pick(rng, ["largest", "biggest"])) if largest else (min, "smallest")
+    values = [item.value for item in scene.items]
+    if values.count(best(values)) > 1:
+        return None
+    think, winner = [], scene.items[0]
+    for item in scene.items:
+        winner = best(winner, item, key=lambda one: one.value)
+        think.append(f"{of(item, item.colour)} {of(item, item.word)} {of(winner, winner.word)}")
+    answer = of(winner, winner.colour)
+    return question(rng, scene, "pie extreme", "pie_extreme", " ".join(think), answer, 2 * len(values), COLOURS, most=most)
+
+
+def ask_pie_sum(scene: Scene, rng: np.random.Generator) -> Question | None:
+    if len(scene.items) == 2:
+        return None
+    a, b = some(rng, scene.items, 2)
+    think = f"{a.colour} {of(a, a.word)} {b.colour} {of(b, b.word)}: {of(a, a.word)} + {of(b, b.word)} = {a.value + b.value}"
+    return question(rng, scene, "pie sum", "pie_sum", think, str(a.value + b.value), 3, x=a.colour, y=b.colour)
+
+
 def ask_sign(scene: Scene, rng: np.random.Generator) -> Question | None:
     item = pick(rng, scene.items)
     if len(scene.items) == 1:
@@ -306,6 +345,8 @@ TASKS = {
     "mixed": OBJECT_TASKS,
     "numbers": [(ask_read, 2), (ask_sum, 3), (ask_difference, 3), (ask_largest, 2)],
     "bars": [(ask_bar_value, 3), (ask_bar_extreme, 3), (ask_bar_difference, 2), (ask_bar_sum, 2), (ask_bar_count, 2)],
+    "lines": [(ask_point_value, 3), (ask_bar_extreme, 3), (ask_bar_difference, 2)],
+    "pies": [(ask_pie_value, 3), (ask_pie_extreme, 3), (ask_pie_sum, 2)],
     "signs": [(ask_sign, 1)],
 }
 

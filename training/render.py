@@ -89,8 +89,10 @@ def render(scene: Scene, rng: np.random.Generator) -> np.ndarray:
         _board(pen, scene, rng, dark)
     unseen = bool(scene.items) and scene.items[0].style == NEW_STYLE
     font = pick(rng, NEW_FONTS if unseen else FONTS)
-    if scene.kind == "bars":
+    if scene.kind in ("bars", "lines"):
         _chart(canvas, pen, scene, rng, font)
+    elif scene.kind == "pies":
+        _pie(pen, scene, rng)
     for item in scene.items:
         if item.family == "thing":
             _thing(canvas, item, rng)
@@ -100,7 +102,7 @@ def render(scene: Scene, rng: np.random.Generator) -> np.ndarray:
             _number(canvas, item, rng, font, dark)
         elif item.family == "sign":
             _sign(canvas, item, rng, font)
-    if knobs["occlusion"] and scene.kind != "bars":
+    if knobs["occlusion"] and scene.kind not in ("bars", "lines", "pies"):
         for item in scene.items:
             if rng.random() < 0.6:
                 share = knobs["occlusion"] * (0.5 if item.family in ("number", "sign") else 1)  # a digit's meaning hangs on every stroke
@@ -245,7 +247,7 @@ def _sign(canvas: Image.Image, item: Item, rng: np.random.Generator, font: str) 
 
 
 def _chart(canvas: Image.Image, pen: ImageDraw.ImageDraw, scene: Scene, rng: np.random.Generator, font: str) -> None:
-    """Bars on an axis from 0 to 10 with a line at every second unit, labels under the bars."""
+    """Bars, or a line through points, on an axis from 0 to 10 with a rule at every second unit, labels below."""
     base, top = scene.height - TOKEN_PX, 14
     unit = (base - top) / 10
     left = min(item.cx - item.size / 2 for item in scene.items) - 6
@@ -259,12 +261,27 @@ def _chart(canvas: Image.Image, pen: ImageDraw.ImageDraw, scene: Scene, rng: np.
     pen.line((left, base, left, top), fill=ink, width=1)
     colours = {name: shade(rng, name) for name in sorted({item.colour for item in scene.items})}
     outlined, label_height, values = rng.random() < 0.4, between(rng, 12, 17), scene.knobs["print_values"]
-    for item in scene.items:
+    tops = [(item.cx, base - item.value * unit) for item in scene.items]
+    if scene.kind == "lines":
+        pen.line(tops, fill=colours[scene.items[0].colour], width=whole(rng, 2, 4), joint="curve")
+    mark = between(rng, 3, 5.5)
+    for item, (x, y) in zip(scene.items, tops):
         box = (item.cx - item.size / 2, base - item.value * unit, item.cx + item.size / 2, base - 1)
-        pen.rectangle(box, fill=colours[item.colour], outline=ink if outlined else None)
+        if scene.kind == "lines":
+            pen.ellipse((x - mark, y - mark, x + mark, y + mark), fill=colours[item.colour], outline=ink if outlined else None)
+        else:
+            pen.rectangle(box, fill=colours[item.colour], outline=ink if outlined else None)
         _write(canvas, _text(font, item.word, label_height), ink, item.cx, item.cy)
         if values:
-            _write(canvas, _text(font, str(item.value), 10), ink, item.cx, box[1] - 8)
+            _write(canvas, _text(font, str(item.value), 10), ink, x, y - (12 if scene.kind == "lines" else 8))
+
+
+def _pie(pen: ImageDraw.ImageDraw, scene: Scene, rng: np.random.Generator) -> None:
+    (cx, cy), radius = scene.knobs["centre"], scene.items[0].size
+    outline = muted(rng, 0.1, 0.35) if rng.random() < 0.4 else (250, 250, 250) if rng.random() < 0.5 else None
+    for colour, start, end in scene.knobs["slices"]:
+        box = (cx - radius, cy - radius, cx + radius, cy + radius)
+        pen.pieslice(box, start, end, fill=shade(rng, colour), outline=outline, width=2)
 
 
 def _occlude(pen: ImageDraw.ImageDraw, item: Item, share: float, colour: tuple[int, int, int]) -> None:

@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save_file
 from training.data import prefix_ids, stream
 from training.model import AvisModel, Config, after_image, kdv_scores, visual_positions
 from training.tokenizer import load
-from training.world import BAR_LABELS, COLOURS, SHAPES, SIGN_WORDS, THINGS
+from training.world import BAR_LABELS, CHARTS, COLOURS, SHAPES, SIGN_WORDS, THINGS
 
 RUN_DIR = Path(__file__).parent / ".cache" / "live"
 CHECKPOINT_DIR = Path(__file__).parent / "checkpoint"
@@ -56,7 +56,8 @@ STAGES = [
     # The same once more, shorter in pictures: by now the tower reads words and the language model looks them up.
     Stage("vision", 2600, 1, 0.008, 1.5e-3, 0.3, 0.1, ("model.language_model",)),
     Stage("symbolic", 1900, 6, 0.008, 1.5e-3, 0.6, 0.2, ("model.visual", "model.language_model.embed")),
-    Stage("vision", 1000, 1, 0.007, 1.2e-3, 0.3, 0.1, ("model.language_model",)),
+    Stage("vision", 1300, 1, 0.007, 1.2e-3, 0.4, 0.1, ("model.language_model",)),
+    Stage("symbolic", 400, 6, 0.005, 1e-3, 0.3, 0.2, ("model.visual", "model.language_model.embed")),
     Stage("joint", 2400, 5, 0.006, 1.5e-3, 0.5, 0.05, ()),
 ]
 WARMUP_STEPS = 50
@@ -72,7 +73,7 @@ def word_groups(tokenizer):
     """Token ids of the world's words by group; alignment picks one word of a group."""
     groups = [
         [" " + w for w in COLOURS],
-        [" " + w for w in SHAPES + THINGS + SIGN_WORDS + ["bar"]],
+        [" " + w for w in SHAPES + THINGS + SIGN_WORDS + list(CHARTS)],
         [" " + w for w in BAR_LABELS],
         [" " + d for d in "0123456789"],
         list("0123456789"),

@@ -35,23 +35,28 @@ NEW_STYLE = "fluent-emoji-flat"  # never trained on: the evaluation of generalis
 # Disjoint seed ranges. "newstyle" shares no seed with the others either and draws with NEW_STYLE.
 SEED_RANGE = 1 << 40
 SPLITS = {"train": 0, "calibration": 1, "heldout": 2, "newstyle": 3}
-SCENE_SHARES = {"shapes": 0.24, "things": 0.17, "mixed": 0.15, "numbers": 0.22, "bars": 0.16, "signs": 0.06}
+SCENE_SHARES = {
+    "shapes": 0.22, "things": 0.16, "mixed": 0.14, "numbers": 0.21, "bars": 0.13, "signs": 0.05, "lines": 0.05, "pies": 0.04,
+}  # fmt: skip
 # Crowded scenes: as many items as a picture holds, for the vision tower, which is asked about all of them at once.
-CROWDED_SHARES = {"shapes": 0.1, "things": 0.18, "mixed": 0.12, "numbers": 0.3, "bars": 0.1, "signs": 0.2}
+CROWDED_SHARES = {
+    "shapes": 0.1, "things": 0.16, "mixed": 0.1, "numbers": 0.25, "bars": 0.07, "signs": 0.13, "lines": 0.11, "pies": 0.08,
+}  # fmt: skip
+CHARTS = ("bar", "point", "slice")  # families of their items
 
 
 @dataclass(slots=True)
 class Item:
-    family: str  # "shape" | "thing" | "number" | "bar" | "sign"
-    word: str  # kind, digits, bar label or sign word
+    family: str  # "shape" | "thing" | "number" | "sign" | "bar" | "point" (of a line) | "slice" (of a pie)
+    word: str  # kind, digits, sign word, label of a bar or point, percentage of a slice
     colour: str  # "" for things, which have their natural colours
-    row: int  # layout row and column, from 1 (a bar has row 1 and column = its index)
+    row: int  # layout row and column, from 1 (a bar or point has row 1 and column = its index)
     col: int
     token: tuple[int, int]  # visual token (row, column) that carries the words
     cx: float  # centre, px
     cy: float
     size: float  # px: side of a drawing, digit height, bar width
-    value: int = 0  # number or bar value
+    value: int = 0  # number, value of a bar or point, percentage
     style: str = ""  # pictogram style
 
     def words(self) -> list[str]:
@@ -62,8 +67,10 @@ class Item:
         """
         if self.family == "number":
             return [" " + self.colour, " " + self.word[0], *self.word[1:]]
-        if self.family == "bar":
-            return [" bar", " " + self.word, " " + self.colour, f" {self.value}"]
+        if self.family == "slice":
+            return [" slice", " " + self.colour, " " + self.word[0], *self.word[1:]]
+        if self.family in CHARTS:
+            return [" " + self.family, " " + self.word, " " + self.colour, f" {self.value}"]
         return ([" " + self.colour] if self.colour else []) + [" " + self.word]
 
 
@@ -120,7 +127,7 @@ def sample_scene(rng: np.random.Generator, split: str, hard: float, kind: str | 
             ticket -= share
             if ticket < 0:
                 break
-    make = {"numbers": _numbers, "bars": _bars, "signs": _signs}.get(kind, _objects)
+    make = {"numbers": _numbers, "bars": _bars, "lines": _bars, "pies": _pies, "signs": _signs}.get(kind, _objects)
     scene = make(rng, kind, hard, crowded)
     scene.items.sort(key=lambda item: (item.row, item.col))
     styles = [NEW_STYLE] if split == "newstyle" else TRAIN_STYLES
@@ -129,7 +136,7 @@ def sample_scene(rng: np.random.Generator, split: str, hard: float, kind: str | 
         item.style = pick(rng, styles) if rng.random() < 0.15 else style
     scene.knobs |= _disturbances(rng, hard)
     # Dark paper only where nothing is drawn in a dark ink.
-    scene.knobs["dark"] = rng.random() < 0.15 and not any(item.colour in ("black", "blue", "purple") or item.family == "bar" for item in scene.items)
+    scene.knobs["dark"] = rng.random() < 0.15 and not any(item.colour in ("black", "blue", "purple") or item.family in CHARTS for item in scene.items)
     return scene
 
 
@@ -250,22 +257,48 @@ def _numbers(rng: np.random.Generator, kind: str, hard: float, crowded: bool) ->
 
 
 def _bars(rng: np.random.Generator, kind: str, hard: float, crowded: bool) -> Scene:
-    """Two to eight bars A, B, C, ... with values 1-9 on an axis from 0 to 10. The words of a bar are
-    at the token of its label, under the bar."""
+    """Two to eight bars A, B, C, ... with values 1-9 on an axis from 0 to 10, or as many points of a line.
+    The words of a bar or point are at the token of its label, under it."""
     n = whole(rng, 4, 8) if crowded else whole(rng, 2, 3 + int(4 * hard + 0.5))
     step = 2 if n <= 4 and rng.random() < 0.6 else 1
     cols = max(_side(rng, 6), 3 + (n - 1) * step)
     rows = _side(rng, 6)
     left = whole(rng, 1, cols - 2 - (n - 1) * step)
     values = some(rng, range(1, 10), n) if rng.random() < 0.75 else [whole(rng, 1, 9) for _ in range(n)]
-    colours = some(rng, COLOURS, n) if rng.random() < 0.6 else [pick(rng, COLOURS)] * n
+    colours = some(rng, COLOURS, n) if rng.random() < 0.6 and kind == "bars" else [pick(rng, COLOURS)] * n
     shift, width = between(rng, -3, 7), between(rng, 15, 23) if step == 1 else between(rng, 18, 32)
     items = []
     for i in range(n):
         spot = (rows - 1, left + i * step)
         cx, cy = (spot[1] + 0.5) * TOKEN_PX + shift, (rows - 0.5) * TOKEN_PX
-        items.append(Item("bar", BAR_LABELS[i], colours[i], 1, i + 1, spot, cx, cy, width, values[i]))
+        items.append(Item(kind.removesuffix("s").replace("line", "point"), BAR_LABELS[i], colours[i], 1, i + 1, spot, cx, cy, width, values[i]))
     return _scene(kind, rows, cols, items, (0, 0), hard, {"print_values": rng.random() < 0.25 * (1 - hard)})
+
+
+def _pies(rng: np.random.Generator, kind: str, hard: float, crowded: bool) -> Scene:
+    """A pie of two to five slices, each a multiple of 10 %. The words of a slice are at the token of its
+    middle, at 0.66 of the radius."""
+    n = whole(rng, 4, 5) if crowded else whole(rng, 2, 3 + int(2 * hard + 0.5))
+    while True:  # until every slice has a token of its own
+        rows, cols = _side(rng, 8), _side(rng, 8)
+        radius = between(rng, 0.37, 0.45) * min(rows, cols) * TOKEN_PX
+        cx, cy = (between(rng, radius + 6, side * TOKEN_PX - radius - 6) for side in (cols, rows))
+        cuts = [0, *sorted(some(rng, range(1, 10), n - 1)), 10]
+        start, items = rng.random() * 360, []
+        for colour, a, b in zip(some(rng, COLOURS, n), cuts, cuts[1:]):
+            angle = np.radians(start + 18 * (a + b))
+            x, y = (_inside(c + 0.66 * radius * f(angle)) for c, f in ((cx, np.cos), (cy, np.sin)))
+            spot = (int(y // TOKEN_PX), int(x // TOKEN_PX))
+            items.append(Item("slice", str(10 * (b - a)), colour, (spot[0] + 1) // 2, (spot[1] + 1) // 2, spot, x, y, radius, 10 * (b - a)))
+        if len({item.token for item in items}) == n:
+            knobs = {"centre": (cx, cy), "slices": [(item.colour, start + 36 * a, start + 36 * b) for item, a, b in zip(items, cuts, cuts[1:])]}
+            return _scene(kind, rows, cols, items, (0, 0), hard, knobs)
+
+
+def _inside(at: float) -> float:
+    """The nearest place that is well inside a visual token, px."""
+    token = at // TOKEN_PX * TOKEN_PX
+    return float(min(max(at, token + 4), token + TOKEN_PX - 4))
 
 
 def _signs(rng: np.random.Generator, kind: str, hard: float, crowded: bool) -> Scene:

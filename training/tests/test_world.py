@@ -79,7 +79,7 @@ def test_token_words_lie_where_the_items_are():
             assert words[row * cols + col] == item.words()
             for centre in (item.cx, item.cy):  # well inside one token
                 assert 3.9 <= centre % TOKEN_PX <= TOKEN_PX - 3.9
-            if item.family != "bar":
+            if item.family not in ("bar", "point"):
                 assert (item.row, item.col) == ((row + 1) // 2, (col + 1) // 2)
                 assert 1 <= item.row <= 7 and 1 <= item.col <= 7
         assert scene.items == sorted(scene.items, key=lambda item: (item.row, item.col))
@@ -187,13 +187,24 @@ def solve(scene, task, text):
         return str(max(values) - min(values))
     if task == "largest":
         return str(max(values) if re.search("largest|biggest|highest", low) else min(values))
-    if task == "bar extreme":
-        value = max(values) if re.search("tallest|highest|largest", low) else min(values)
+    if task in ("bar extreme", "line extreme", "pie extreme"):
+        value = max(values) if re.search("tallest|highest|largest|biggest", low) else min(values)
         assert values.count(value) == 1
-        return [i.word for i in items if i.value == value][0]
+        return [i.colour if task == "pie extreme" else i.word for i in items if i.value == value][0]
     if task == "bar count":
         limit = number_of(low)
         return str(sum(v > limit if re.search("higher|taller|above", low) else v < limit for v in values))
+    if task.startswith("pie"):
+        found = [i.value for c in COLOURS if re.search(rf"\b{c}\b", low) for i in items if i.colour == c]
+        assert len(found) == (1 if task == "pie value" else 2), text
+        return str(sum(found))
+    if task == "line value":
+        (label,) = re.findall(r"(?:point|at) ([A-H])\b", text)
+        return str(next(i.value for i in items if i.word == label))
+    if task == "line difference":
+        found = [i.value for label in re.findall(r"point ([A-H])\b", text) for i in items if i.word == label]
+        assert len(found) == 2
+        return str(abs(found[0] - found[1]) if "between" in low else found[1] - found[0] if "lower" in low else found[0] - found[1])
     bars = re.findall(r"bar ([A-H])\b|the (\w+) bar\b", text)
     found = [i.value for letter, colour in bars for i in items if (i.word == letter if letter else i.colour == colour)]
     assert len(found) == (1 if task == "bar value" else 2), text
@@ -208,14 +219,14 @@ def open_form(text):
 
 def test_answers_are_right():
     tasks = Counter()
-    for scene, rng in [*scenes(4000), *scenes(200, kind="signs")]:
+    for scene, rng in [*scenes(4000), *(one for kind in ("signs", "lines", "pies") for one in scenes(300, kind=kind))]:
         for q in ask(scene, rng, 3):
             stem, options = open_form(q.text)
             answer = options[q.answer] if options else q.answer
             assert answer == solve(scene, q.task, stem), (q, scene.items)
             assert len(set(options.values())) == len(options) != 1
             tasks[q.task] += 1
-    assert len(tasks) == 17 and min(tasks.values()) >= 100, tasks
+    assert len(tasks) == 23 and min(tasks.values()) >= 100, tasks
 
 
 def test_a_crowd_of_equals_can_be_asked_about():
@@ -235,7 +246,7 @@ def test_reasoning_leads_to_the_answer_and_is_short():
             answer = options[q.answer] if options else q.answer
             words = re.findall(r"\w+|\S", q.think)
             assert len(q.think.split()) <= 69
-            if q.task in ("what", "colour", "count", "neighbour", "read", "sign", "bar value", "bar difference", "bar sum", "bar count", "largest"):
+            if q.task in ("what", "colour", "count", "neighbour", "read", "sign", "bar value", "bar difference", "bar sum", "bar count", "largest", "line value", "line difference", "pie value", "pie sum"):
                 assert words[-1] == answer, q
             if q.task in ("count", "compare"):  # every item is listed once, at its place
                 line, found = {}, []
@@ -259,7 +270,8 @@ def test_answers_are_balanced():
     for task in ("exists", "side"):
         assert 0.44 < share[task]["yes"] < 0.56
     bounds = {"count": 0.24, "colour": 0.17, "what": 0.12, "neighbour": 0.12, "compare": 0.12, "read": 0.06, "sum": 0.06, "difference": 0.09,
-              "largest": 0.06, "sign": 0.1, "bar value": 0.17, "bar extreme": 0.4, "bar difference": 0.3, "bar sum": 0.18, "bar count": 0.38}  # fmt: skip
+              "largest": 0.06, "sign": 0.1, "bar value": 0.17, "bar extreme": 0.4, "bar difference": 0.3, "bar sum": 0.18, "bar count": 0.38,
+              "line value": 0.17, "line extreme": 0.4, "line difference": 0.3, "pie value": 0.35, "pie extreme": 0.2, "pie sum": 0.25}  # fmt: skip
     for task, bound in bounds.items():
         assert max(share[task].values()) < bound, (task, share[task])
     assert min(share["count"][str(n)] for n in range(10)) > 0.02
