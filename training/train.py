@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save_file
 from training.data import prefix_ids, stream
 from training.model import AvisModel, Config, after_image, kdv_scores, visual_positions
 from training.tokenizer import load
-from training.world import BAR_LABELS, CHARTS, COLOURS, SHAPES, SIGN_WORDS, THINGS
+from training.world import BAR_LABELS, COLOURS, SHAPES, SIGN_WORDS, THINGS
 
 RUN_DIR = Path(__file__).parent / ".cache" / "live"
 CHECKPOINT_DIR = Path(__file__).parent / "checkpoint"
@@ -73,7 +73,7 @@ def word_groups(tokenizer):
     """Token ids of the world's words by group; alignment picks one word of a group."""
     groups = [
         [" " + w for w in COLOURS],
-        [" " + w for w in SHAPES + THINGS + SIGN_WORDS + list(CHARTS)],
+        [" " + w for w in SHAPES + THINGS + SIGN_WORDS + ["bar"]],
         [" " + w for w in BAR_LABELS],
         [" " + d for d in "0123456789"],
         list("0123456789"),

@@ -68,9 +68,9 @@ class Item:
         if self.family == "number":
             return [" " + self.colour, " " + self.word[0], *self.word[1:]]
         if self.family == "slice":
-            return [" slice", " " + self.colour, " " + self.word[0], *self.word[1:]]
-        if self.family in CHARTS:
-            return [" " + self.family, " " + self.word, " " + self.colour, f" {self.value}"]
+            return [" bar", " " + self.colour, " " + self.word[0], *self.word[1:]]
+        if self.family in CHARTS:  # " bar" stands for every mark of a chart
+            return [" bar", " " + self.word, " " + self.colour, f" {self.value}"]
         return ([" " + self.colour] if self.colour else []) + [" " + self.word]
 
 
