@@ -12,6 +12,7 @@ export interface VisionCostModel {
   patchSize: number;
   hiddenSize: number;
   layers: number;
+  heads: number;
   intermediateSize: number;
   /** Matrices of one MLP: 3 where it is gated, else 2. */
   mlpMatrices: 2 | 3;

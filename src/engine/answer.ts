@@ -153,7 +153,7 @@ export class Answerer {
     await yieldToEvents(signal);
 
     report({ type: 'askStage', stage: 'vision' });
-    const { visual, visionMs, kdvMs } = await this.model.vision.encode(prepared);
+    const { visual, visionMs, kdvMs } = await this.model.vision.encode(prepared, signal);
     timing.vision = visionMs;
     timing.kdv = kdvMs;
     const { gridThw, visualTokens, tokenGrid, regions } = prepared;

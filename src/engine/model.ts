@@ -119,6 +119,11 @@ export async function loadModel(
 const externalDataFolderKey = 'session.model_external_initializers_file_folder_path';
 const cpuOptions = sessionOptions('cpu');
 /**
+ * A memory pattern is a second block of all intermediate results, made when a shape comes again: twice
+ * the memory for an image's tiles, and nothing gained.
+ */
+const patternless = { enableMemPattern: false };
+/**
  * Below, handing the small products of a step to a second thread and waiting for it takes as long as
  * computing them, and many times longer while the machine is busy.
  */
@@ -133,13 +138,13 @@ async function openSessions(
 ): Promise<Sessions> {
   const graphs = await findGraphs(checkpoint.folder, dtype, device);
   const graphBytes = Object.values(graphs).reduce((sum, { bytes }) => sum + bytes, 0);
-  requireMemory(checkpoint.name, graphBytes, family.cost);
+  requireMemory(checkpoint.name, graphBytes, family);
   const open: GraphSession[] = [];
   const openGraph = async (source: string | Uint8Array, label: string, options: object) => {
     const session = await GraphSession.create(
       source,
       label,
-      { ...sessionOptions(device), ...options },
+      { ...sessionOptions(device), ...patternless, ...options },
       device,
     );
     open.push(session);
@@ -188,7 +193,7 @@ async function openSessions(
     const kvElementBytes = elementBytes(specs[0]?.type ?? 'float32');
     return {
       graphs,
-      vision: new VisionEncoder(visionGraph, keySource),
+      vision: new VisionEncoder(visionGraph, keySource, family.vision),
       noKeys,
       decoder,
       cost: { ...family.cost, kvElementBytes },

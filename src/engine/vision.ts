@@ -1,9 +1,13 @@
 import type { Tensor } from 'onnxruntime-node';
+import type { VisionCostModel } from '../avis/compute';
 import { keyDiversityScores } from '../avis/kdv';
 import { AvisError } from '../shared/errors';
 import type { ScoreSource, VisualResult } from '../shared/types';
+import { yieldToEvents } from './abort';
 import type { Family, PreparedImage } from './families/family';
+import { splitTiles } from './families/tiles';
 import { arrangeKeys, mergeKeys, type TappedGraph } from './keyTap';
+import { tilesPerRun } from './memory';
 import type { Policy } from './policyFile';
 import { checkFinite, type GraphSession } from './session';
 import { floatTensor, floatValues } from './tensors';
@@ -53,6 +57,14 @@ export interface VisualFeatures {
   scoreSource: ScoreSource;
 }
 
+/** What one run of the vision graph gives. */
+interface EncodedPart {
+  features: Float32Array;
+  hiddenSize: number;
+  keys: VisualKeys | null;
+  keysMs: number;
+}
+
 export class VisionEncoder {
   runs = 0;
   readonly scoreSource: ScoreSource;
@@ -61,6 +73,7 @@ export class VisionEncoder {
   constructor(
     private readonly graph: GraphSession,
     private readonly keySource: KeySource | null,
+    private readonly cost: VisionCostModel,
   ) {
     this.scoreSource = keySource ? 'visionKeys' : 'mergedEmbeddings';
   }
@@ -70,23 +83,35 @@ export class VisionEncoder {
     this.graph.check(this.feedsOf(image));
   }
 
-  /** @throws {AvisError} 'badModel' for NaN features or keys, or for a wrong number of them. */
+  /**
+   * @param tilesInRun how many tiles go through the graph side by side: memory grows with them.
+   * @throws {AvisError} 'badModel' for NaN features or keys, or for a wrong number of them; 'canceled'
+   * between runs.
+   */
   async encode(
     image: PreparedImage,
+    signal?: AbortSignal,
+    tilesInRun = tilesPerRun(this.cost, image.gridThw[1] * image.gridThw[2]),
   ): Promise<{ visual: VisualFeatures; visionMs: number; kdvMs: number }> {
     const started = performance.now();
-    const outputs = await this.graph.run(this.feedsOf(image));
+    const parts: EncodedPart[] = [];
+    let kdvMs = 0;
+    for (const part of splitTiles(image, tilesInRun)) {
+      if (parts.length > 0) await yieldToEvents(signal);
+      const encoded = await this.encodePart(part);
+      parts.push(encoded);
+      kdvMs += encoded.keysMs;
+    }
     this.runs++;
-    const features = outputs['image_features'] ?? Object.values(outputs)[0]!;
-    const values = floatValues(features);
-    const hiddenSize = features.dims.at(-1)!;
-    const tokens = values.length / hiddenSize;
-    checkFinite(values, 'image_features', this.graph.label);
-    const encoded = performance.now();
+    const encodedAt = performance.now();
+    const visionMs = encodedAt - started - kdvMs;
 
+    const { hiddenSize } = parts[0]!;
+    const features = joinFeatures(parts.map((part) => part.features));
+    const tokens = features.length / hiddenSize;
     const keys = this.keySource
-      ? this.keySource.arrange(outputs[this.keySource.output]!, image)
-      : { data: values, heads: 1, tokens, headDim: hiddenSize };
+      ? joinKeys(parts.map((part) => part.keys!))
+      : { data: features, heads: 1, tokens, headDim: hiddenSize };
     if (tokens !== image.visualTokens || keys.tokens !== tokens) {
       throw new AvisError(
         'badModel',
@@ -94,10 +119,26 @@ export class VisionEncoder {
       );
     }
     const scores = keyDiversityScores(keys.data, keys);
+    kdvMs += performance.now() - encodedAt;
     return {
-      visual: { features: values, hiddenSize, scores, scoreSource: this.scoreSource },
-      visionMs: encoded - started,
-      kdvMs: performance.now() - encoded,
+      visual: { features, hiddenSize, scores, scoreSource: this.scoreSource },
+      visionMs,
+      kdvMs,
+    };
+  }
+
+  private async encodePart(part: PreparedImage): Promise<EncodedPart> {
+    const outputs = await this.graph.run(this.feedsOf(part));
+    const started = performance.now();
+    const output = outputs['image_features'] ?? Object.values(outputs)[0]!;
+    const features = floatValues(output);
+    checkFinite(features, 'image_features', this.graph.label);
+    const keys = this.keySource && this.keySource.arrange(outputs[this.keySource.output]!, part);
+    return {
+      features,
+      hiddenSize: output.dims.at(-1)!,
+      keys,
+      keysMs: performance.now() - started,
     };
   }
 
@@ -122,6 +163,31 @@ export class VisionEncoder {
     }
     return fitted;
   }
+}
+
+function joinFeatures(parts: Float32Array[]): Float32Array {
+  if (parts.length === 1) return parts[0]!;
+  const joined = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let o = 0;
+  for (const part of parts) {
+    joined.set(part, o);
+    o += part.length;
+  }
+  return joined;
+}
+
+/** Each part is [heads, its tokens, headDim]. */
+function joinKeys(parts: VisualKeys[]): VisualKeys {
+  const { heads, headDim } = parts[0]!;
+  const tokens = parts.reduce((sum, part) => sum + part.tokens, 0);
+  const rows: Float32Array[] = [];
+  for (let head = 0; head < heads; head++) {
+    for (const part of parts) {
+      const size = part.tokens * headDim;
+      rows.push(part.data.subarray(head * size, (head + 1) * size));
+    }
+  }
+  return { data: joinFeatures(rows), heads, tokens, headDim };
 }
 
 /** Distance of a picture's pooled features from those of the training pictures, in spreads. */

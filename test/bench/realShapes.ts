@@ -13,7 +13,10 @@ import { parseArgs, promisify } from 'node:util';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { defaultSettings } from '../../src/avis/settings';
 import { Engine } from '../../src/engine/engine';
-import { predictMemory } from '../../src/engine/memory';
+import { readCheckpoint } from '../../src/engine/checkpoint';
+import { createFamily } from '../../src/engine/families/registry';
+import { plannedRunBytes } from '../../src/engine/memory';
+import { predictMemory } from '../../src/shared/memory';
 import type { AskSettings } from '../../src/shared/types';
 import { median } from '../eval/statistics';
 import { timeMs } from './measure';
@@ -54,7 +57,8 @@ const contestants: Record<string, (job: Job) => Promise<Figures>> = {
         cacheFolder: join(tmpdir(), 'avis-bench'),
       });
     });
-    const { cost, fileHashes } = engine.info;
+    const { fileHashes } = engine.info;
+    const family = createFamily(await readCheckpoint(folder));
     const graphBytes = Object.keys(fileHashes)
       .filter((file) => file.startsWith('onnx/'))
       .reduce((sum, file) => sum + statSync(join(folder, file)).size, 0);
@@ -81,7 +85,7 @@ const contestants: Record<string, (job: Job) => Promise<Figures>> = {
     return {
       loadMs,
       peakBytes: peakBytes(),
-      predictedBytes: predictMemory(graphBytes, cost),
+      predictedBytes: predictMemory(graphBytes, plannedRunBytes(family)),
       promptTokens: text + visual,
       visionMs: first!.timing.vision,
       prefillMs: first!.timing.prefill,

@@ -6,16 +6,23 @@ import type { RgbImage } from '../image';
 
 /** One image as the vision graph wants it. */
 export interface PreparedImage {
-  /** The vision graph's inputs by name. */
+  /**
+   * The vision graph's inputs by name. Several tiles lie one after the other in each of them, along the
+   * first axis or, behind a batch of one, the second.
+   */
   feeds: Record<string, Tensor>;
-  /** Patches in time, height and width, for the vision cost. */
+  /** Tiles (or frames), and the rows and columns of patches of each. */
   gridThw: [number, number, number];
   /** Rows and columns of visual tokens after the spatial merge. */
   tokenGrid: [number, number];
   /** Visual tokens of this image in the prompt. */
   visualTokens: number;
+  /** One for each tile, in the tiles' order. */
   regions: VisualRegion[];
 }
+
+/** What of a prepared image its cost depends on. */
+export type ImageSize = Pick<PreparedImage, 'gridThw' | 'visualTokens'>;
 
 /** What of a prepared image the prompt depends on; it outlives the pixels. */
 export type ImageLayout = Pick<PreparedImage, 'visualTokens' | 'tokenGrid' | 'regions'>;
@@ -46,6 +53,8 @@ export interface Family {
   readonly parameters: number;
   /** Longest prompt + answer that the model's positions allow, in tokens. */
   readonly maxPositions: number;
+  /** What `prepareImage` makes of an image of this size. @throws {AvisError} as it does. */
+  measureImage(width: number, height: number): ImageSize;
   /** @throws {AvisError} 'badInput' when the family can't take such an image. */
   prepareImage(image: RgbImage): PreparedImage;
   /**

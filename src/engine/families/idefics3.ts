@@ -6,7 +6,14 @@ import type { RgbImage } from '../image';
 import type { ConfigReader } from '../json';
 import { resample, type ResampleFilter } from '../resample';
 import { textCost, textParameters, visionParameters } from './costs';
-import type { Family, ImageLayout, KeyTokens, PreparedImage, PromptPositions } from './family';
+import type {
+  Family,
+  ImageLayout,
+  ImageSize,
+  KeyTokens,
+  PreparedImage,
+  PromptPositions,
+} from './family';
 import { normalizationTable, resampleFilterOf } from './pixels';
 import { replacePlaceholders } from './placeholders';
 
@@ -57,12 +64,20 @@ export class Idefics3 implements Family {
     this.parameters = textParameters(this.cost, tied) + visionParameters(this.vision);
   }
 
+  measureImage(width: number, height: number): ImageSize {
+    const { patchSide, tokenSide } = this;
+    const { rows, columns } = this.tileGrid(width, height);
+    const tiles = (rows * columns > 1 ? rows * columns : 0) + 1;
+    return { gridThw: [tiles, patchSide, patchSide], visualTokens: tiles * tokenSide ** 2 };
+  }
+
   prepareImage(image: RgbImage): PreparedImage {
-    const { tilePx, tokenSide, patchSide } = this;
+    const { tilePx, tokenSide } = this;
+    const { gridThw, visualTokens } = this.measureImage(image.width, image.height);
     const { resized, rows, columns } = this.resizeToTiles(image);
-    const split = rows * columns > 1;
+    const [tiles] = gridThw;
+    const split = tiles > 1;
     const thumbnail = resample(resized, tilePx, tilePx, this.filter);
-    const tiles = (split ? rows * columns : 0) + 1;
     const values = new Float32Array(tiles * 3 * tilePx ** 2);
     const regions: VisualRegion[] = [];
     const square = { rows: tokenSide, columns: tokenSide };
@@ -100,9 +115,9 @@ export class Idefics3 implements Family {
           tilePx,
         ]),
       },
-      gridThw: [tiles, patchSide, patchSide],
+      gridThw,
       tokenGrid: [rows * tokenSide, columns * tokenSide],
-      visualTokens: tiles * tokenSide ** 2,
+      visualTokens,
       regions,
     };
   }
@@ -135,19 +150,24 @@ export class Idefics3 implements Family {
     const { tilePx, filter } = this;
     const [height, width] = scaleLongestSide(image.height, image.width, this.longestEdgePx);
     const first = resample(image, width, height, filter);
-    if (!this.splits) return { resized: first, rows: 1, columns: 1 };
-    const up = (px: number) => Math.ceil(px / tilePx) * tilePx;
+    const { rows, columns } = this.tileGrid(image.width, image.height);
+    const resized = this.splits ? resample(first, columns * tilePx, rows * tilePx, filter) : first;
+    return { resized, rows, columns };
+  }
+
+  private tileGrid(imageWidth: number, imageHeight: number): { rows: number; columns: number } {
+    if (!this.splits) return { rows: 1, columns: 1 };
+    const [height, width] = scaleLongestSide(imageHeight, imageWidth, this.longestEdgePx);
+    const { tilePx } = this;
+    const tiles = (px: number) => Math.ceil(px / tilePx);
     // As the reference does: the longer side first, the other from the new aspect ratio.
     const aspect = width / height;
-    const [tiledHeight, tiledWidth] =
-      width >= height
-        ? [up(Math.trunc(up(width) / aspect)), up(width)]
-        : [up(height), up(Math.trunc(up(height) * aspect))];
-    return {
-      resized: resample(first, tiledWidth, tiledHeight, filter),
-      rows: tiledHeight / tilePx,
-      columns: tiledWidth / tilePx,
-    };
+    if (width >= height) {
+      const columns = tiles(width);
+      return { rows: tiles(Math.trunc((columns * tilePx) / aspect)), columns };
+    }
+    const rows = tiles(height);
+    return { rows, columns: tiles(Math.trunc(rows * tilePx * aspect)) };
   }
 
   private writeTile(
@@ -206,6 +226,7 @@ function visionCost(vision: ConfigReader, scale: number, outputSize: number): Vi
     patchSize: 3 * vision.number('patch_size') ** 2,
     hiddenSize,
     layers: vision.number('num_hidden_layers', 12),
+    heads: vision.number('num_attention_heads', 16),
     intermediateSize: vision.number('intermediate_size'),
     mlpMatrices: 2,
     mergeSide: scale,

@@ -6,7 +6,14 @@ import type { RgbImage } from '../image';
 import type { ConfigReader } from '../json';
 import { resample, type ResampleFilter } from '../resample';
 import { textCost, textParameters, visionParameters } from './costs';
-import type { Family, ImageLayout, KeyTokens, PreparedImage, PromptPositions } from './family';
+import type {
+  Family,
+  ImageLayout,
+  ImageSize,
+  KeyTokens,
+  PreparedImage,
+  PromptPositions,
+} from './family';
 import { normalizationTable, resampleFilterOf, roundHalfEven } from './pixels';
 import { replacePlaceholders } from './placeholders';
 
@@ -70,6 +77,23 @@ export class Lfm2Vl implements Family {
     this.vision = visionCost(config, this.cost.hiddenSize);
     const tied = text.boolean('tie_embedding', config.boolean('tie_word_embeddings', true));
     this.parameters = textParameters(this.cost, tied) + visionParameters(this.vision);
+  }
+
+  measureImage(width: number, height: number): ImageSize {
+    const unit = this.patchPx * this.factor;
+    const [wholeHeight, wholeWidth] = this.wholeSize(height, width);
+    const wholeTokens = (wholeHeight * wholeWidth) / unit ** 2;
+    const patches = this.paddedPatches();
+    if (!this.splits || !this.isLarge(width, height)) {
+      return { gridThw: [1, patches, 1], visualTokens: wholeTokens };
+    }
+    const [columns, rows] = this.tileGrid(width, height);
+    const tiles = rows * columns;
+    const hasThumbnail = this.hasThumbnail && tiles > 1;
+    return {
+      gridThw: [tiles + Number(hasThumbnail), patches, 1],
+      visualTokens: tiles * (this.tilePx / unit) ** 2 + (hasThumbnail ? wholeTokens : 0),
+    };
   }
 
   prepareImage(image: RgbImage): PreparedImage {
@@ -141,9 +165,10 @@ export class Lfm2Vl implements Family {
       heightPx: height,
       region: { kind: 'image', left: 0, top: 0, width: 1, height: 1 },
     };
-    if (!this.splits || !this.isLarge(image)) return { tiles: [whole], rows: 1, columns: 1 };
+    if (!this.splits || !this.isLarge(image.width, image.height))
+      return { tiles: [whole], rows: 1, columns: 1 };
 
-    const [columns, rows] = this.tileGrid(image);
+    const [columns, rows] = this.tileGrid(image.width, image.height);
     const resized = resample(image, columns * tilePx, rows * tilePx, filter);
     const tiles = Array.from({ length: rows * columns }, (_, i): Tile => {
       const row = Math.floor(i / columns);
@@ -187,14 +212,14 @@ export class Lfm2Vl implements Family {
     return [rounded(height), rounded(width)];
   }
 
-  private isLarge({ height, width }: RgbImage): boolean {
+  private isLarge(width: number, height: number): boolean {
     const unit = this.patchPx * this.factor;
     const rounded = (px: number) => Math.max(this.patchPx, roundHalfEven(px / unit) * unit);
     return rounded(height) * rounded(width) > this.maxTokens * unit ** 2 * this.tolerance;
   }
 
   /** Columns and rows of tiles: the closest aspect ratio; of equal ones the larger grid, if the image fills half of it. */
-  private tileGrid({ width, height }: RgbImage): [number, number] {
+  private tileGrid(width: number, height: number): [number, number] {
     const grids: [number, number][] = [];
     for (let columns = 1; columns <= this.maxTiles; columns++) {
       for (let rows = 1; columns * rows <= this.maxTiles; rows++) {
@@ -272,6 +297,7 @@ function visionCost(config: ConfigReader, outputSize: number): VisionCostModel {
     patchSize: 3 * vision.number('patch_size', 16) ** 2,
     hiddenSize,
     layers: vision.number('num_hidden_layers', 12),
+    heads: vision.number('num_attention_heads', 12),
     intermediateSize: vision.number('intermediate_size'),
     mlpMatrices: 2,
     mergeSide: factor,

@@ -7,7 +7,14 @@ import type { RgbImage } from '../image';
 import type { ConfigReader } from '../json';
 import { resample, type ResampleFilter } from '../resample';
 import { textCost, textParameters, visionParameters } from './costs';
-import type { Family, ImageLayout, KeyTokens, PreparedImage, PromptPositions } from './family';
+import type {
+  Family,
+  ImageLayout,
+  ImageSize,
+  KeyTokens,
+  PreparedImage,
+  PromptPositions,
+} from './family';
 import { normalizationTable, resampleFilterOf, roundHalfEven } from './pixels';
 import { replacePlaceholders } from './placeholders';
 
@@ -61,19 +68,20 @@ export class Qwen2Vl implements Family {
     this.parameters = textParameters(this.cost, tied) + visionParameters(this.vision);
   }
 
+  measureImage(width: number, height: number): ImageSize {
+    const { patchPx, mergeSide, minPixels, maxPixels } = this;
+    const factor = patchPx * mergeSide;
+    const resized = smartResize(height, width, factor, minPixels, maxPixels);
+    const [rows, columns] = resized.map((px) => px / patchPx) as [number, number];
+    return { gridThw: [1, rows, columns], visualTokens: (rows * columns) / mergeSide ** 2 };
+  }
+
   prepareImage(image: RgbImage): PreparedImage {
     const { patchPx, mergeSide } = this;
-    const factor = patchPx * mergeSide;
-    const [height, width] = smartResize(
-      image.height,
-      image.width,
-      factor,
-      this.minPixels,
-      this.maxPixels,
-    );
-    const resized = resample(image, width, height, this.filter);
-    const rows = height / patchPx;
-    const columns = width / patchPx;
+    const { gridThw, visualTokens } = this.measureImage(image.width, image.height);
+    const [, rows, columns] = gridThw;
+    const width = columns * patchPx;
+    const resized = resample(image, width, rows * patchPx, this.filter);
     const tokenRows = rows / mergeSide;
     const tokenColumns = columns / mergeSide;
     const values = this.patchify(resized.data, width, rows, columns);
@@ -89,9 +97,9 @@ export class Qwen2Vl implements Family {
           [1, 3],
         ),
       },
-      gridThw: [1, rows, columns],
+      gridThw,
       tokenGrid: [tokenRows, tokenColumns],
-      visualTokens: tokenRows * tokenColumns,
+      visualTokens,
       regions: [
         {
           kind: 'image',
@@ -253,6 +261,7 @@ function visionCost(vision: ConfigReader, outputSize: number, modelType: string)
     patchSize: 3 * vision.number('temporal_patch_size', 2) * patchPx ** 2,
     hiddenSize,
     layers,
+    heads: vision.number('num_heads', 16),
     intermediateSize: is2
       ? hiddenSize * vision.number('mlp_ratio', 4)
       : vision.number('intermediate_size'),

@@ -25,6 +25,7 @@ interface Counted {
   vision: Record<
     | 'hidden_size'
     | 'depth'
+    | 'num_heads'
     | 'intermediate_size'
     | 'out_hidden_size'
     | 'patch_size'
@@ -61,6 +62,7 @@ function visionOf({ vision }: Counted): VisionCostModel {
     patchSize: 3 * vision.temporal_patch_size * vision.patch_size ** 2,
     hiddenSize: vision.hidden_size,
     layers: vision.depth,
+    heads: vision.num_heads,
     intermediateSize: vision.intermediate_size,
     mlpMatrices: 3,
     mergeSide: vision.spatial_merge_size,

@@ -57,7 +57,11 @@ describe('parity with PyTorch', function () {
           const images: PreparedImage[] = [];
           for (const image of expected.images) {
             const { name, bytes } = fixtureImage(image);
-            images.push(family.prepareImage(await decodeImage(bytes, name)));
+            const rgb = await decodeImage(bytes, name);
+            const prepared = family.prepareImage(rgb);
+            const { gridThw, visualTokens } = prepared;
+            deepStrictEqual(family.measureImage(rgb.width, rgb.height), { gridThw, visualTokens });
+            images.push(prepared);
           }
           const pixels = images.flatMap((image) => readPreparedPixels(image, checkpoint));
           strictEqual(differences(pixels, reference.tensor(`${name}.pixels`).values), 'none');
