@@ -1,6 +1,7 @@
 /** Which files of a repository are needed to run it, for one dtype variant of its decoder. */
 import { type Dtype, dtypeSuffixes, graphFileName } from '../shared/dtypes';
 import { AvisError } from '../shared/errors';
+import { predictMemory } from '../shared/memory';
 
 export interface RepositoryFile {
   /** Relative, with forward slashes. */
@@ -68,10 +69,10 @@ export function planDownload(
   return { repository, revision, dtype, files: chosen, totalBytes };
 }
 
-/** What a loaded model takes in memory, roughly: its graphs, and as much again by half for running. */
+/** What a loaded model takes in memory, roughly. */
 export function estimateMemoryBytes({ files }: Pick<DownloadPlan, 'files'>): number {
   const graphs = files.filter(({ path }) => path.startsWith('onnx/'));
-  return 1.5 * graphs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  return predictMemory(graphs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
 }
 
 /**

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { predictMemory } from '../../../src/shared/memory';
 import {
   estimateMemoryBytes,
   listDtypes,
@@ -53,7 +54,7 @@ describe('planDownload', () => {
       'tokenizer.json',
     ]);
     assert.equal(plan.totalBytes, 90);
-    assert.equal(estimateMemoryBytes(plan), 75);
+    assert.equal(estimateMemoryBytes(plan), predictMemory(50));
   });
 
   it('refuses what isn’t a checkpoint, naming the missing file', () => {
