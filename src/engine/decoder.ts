@@ -249,9 +249,10 @@ export class RolloutRows {
     return this.decoder.step(tokenIds, this.nextPosition + this.steps++, this.cache);
   }
 
-  /** Finished rows leave the batch. @param rows ascending */
+  /** Puts these rows in the place of all. One may be listed several times. */
   async keep(rows: readonly number[]): Promise<void> {
-    if (rows.length < this.cache.rows) await this.cache.keepRows(rows);
+    const same = rows.length === this.cache.rows && rows.every((row, i) => row === i);
+    if (!same) await this.cache.keepRows(rows);
   }
 
   dispose(): void {

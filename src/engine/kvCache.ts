@@ -22,7 +22,7 @@ export interface PromptState {
   length: number;
 }
 
-/** The states of the running rollouts, one batch row each, all of one length. */
+/** The states of the running rollouts, all of one length; those that have said the same share a row. */
 export interface KvCache {
   readonly rows: number;
   readonly length: number;
@@ -32,7 +32,7 @@ export interface KvCache {
   bind(feeds: Record<string, Tensor>): void;
   /** Takes over the outputs of that run. */
   advance(outputs: Record<string, Tensor>): void;
-  /** Drops the rows that are not listed. @param rows ascending */
+  /** Puts these rows in the place of all. One may be listed several times. */
   keepRows(rows: readonly number[]): Promise<void>;
   dispose(): void;
 }

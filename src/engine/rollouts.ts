@@ -2,7 +2,7 @@ import { extractAnswer, isVoteSettled } from '../avis/vote';
 import type { AskSettings, RolloutResult } from '../shared/types';
 import { throwIfAborted } from './abort';
 import type { Decoder, Prefill } from './decoder';
-import { greedySampler, nucleusSampler, penalizeRepetition, type Sampler } from './sampler';
+import { greedySampler, nucleusSampler, penalizeRepetition, randomStream } from './sampler';
 import { type TextCodec, TextStream } from './textCodec';
 
 /** Text goes out at most this often, so that messages don't cost more than decoding. */
@@ -25,16 +25,20 @@ export interface RolloutJob {
   onDone(rollout: RolloutResult): void;
 }
 
-interface Row {
+interface Rollout {
   index: number;
-  sample: Sampler;
+  random: () => number;
   stream: TextStream;
   seen: Set<number>;
 }
 
+/** Rollouts that have said the same so far: the decoder computes them as one row. */
+type Branch = Rollout[];
+
 /**
- * Decodes rollouts `done.length` … `count − 1` as one batch from one prefill. Finished rows leave the
- * batch. What a rollout says depends on its index and the seed alone.
+ * Decodes rollouts `done.length` … `count − 1` as one batch from one prefill, each beginning that several
+ * share only once. Finished ones leave the batch. Each draws from its own stream of (seed, rollout), so
+ * what it says doesn't depend on how many others run or when they end.
  * @param done rollouts of an earlier batch for the same vote
  * @returns all rollouts by index
  * @throws {AvisError} 'canceled' at the next step after an abort; 'badModel' for NaN logits.
@@ -45,82 +49,95 @@ export async function runRollouts(
   count: number,
   signal?: AbortSignal,
 ): Promise<RolloutResult[]> {
-  const { decoder, settings } = job;
+  const { settings } = job;
   const started = performance.now();
   const results: (RolloutResult | undefined)[] = Array.from({ length: count }, (_, i) => done[i]);
-  let running = Array.from({ length: count - done.length }, (_, i) =>
-    startRow(job, done.length + i),
-  );
+  const sample = job.greedy ? greedySampler : nucleusSampler(settings);
   let lastText = started;
 
-  const finish = (row: Row, stopped: RolloutResult['stopped']) => {
-    const text = row.stream.finish();
+  const finish = ({ index, stream }: Rollout, stopped: RolloutResult['stopped']) => {
+    const text = stream.finish();
     const result: RolloutResult = {
-      index: row.index,
+      index,
       text,
       // A stopped rollout didn't get to vote, even if it had an answer on its tongue.
       answer: stopped === 'earlyStop' ? null : extractAnswer(text),
-      tokens: row.stream.ids.length,
+      tokens: stream.ids.length,
       elapsedMs: performance.now() - started,
       stopped,
     };
-    results[row.index] = result;
+    results[index] = result;
     job.onDone(result);
   };
 
-  /** Takes one sampled token for each running row; true while there is more to decode. */
-  const accept = (logits: Float32Array, rows: Row[]): Row[] => {
-    const vocabulary = logits.length / rows.length;
-    return rows.filter((row, i) => {
-      const own = logits.subarray(i * vocabulary, (i + 1) * vocabulary);
-      if (job.repetitionPenalty !== 1) penalizeRepetition(own, row.seen, job.repetitionPenalty);
-      const id = row.sample(own);
-      row.seen.add(id);
-      row.stream.push(id);
-      if (job.endTokenIds.includes(id)) finish(row, 'endOfTurn');
-      else if (row.stream.ids.length >= settings.maxNewTokens) finish(row, 'maxNewTokens');
-      else return true;
-      return false;
+  /**
+   * Takes one token for each rollout, which ends some and parts others.
+   * @param logits [branches, vocabulary]; changed by the repetition penalty.
+   * @returns the branches that go on, and the row of the one that each comes from
+   */
+  const accept = (logits: Float32Array, branches: Branch[]) => {
+    const vocabulary = logits.length / branches.length;
+    const next: Branch[] = [];
+    const rows: number[] = [];
+    branches.forEach((branch, row) => {
+      const own = logits.subarray(row * vocabulary, (row + 1) * vocabulary);
+      if (job.repetitionPenalty !== 1) {
+        penalizeRepetition(own, branch[0]!.seen, job.repetitionPenalty);
+      }
+      const draw = sample(own);
+      const byToken = new Map<number, Branch>();
+      for (const rollout of branch) {
+        const id = draw(rollout.random);
+        rollout.seen.add(id);
+        rollout.stream.push(id);
+        const same = byToken.get(id);
+        if (job.endTokenIds.includes(id)) finish(rollout, 'endOfTurn');
+        else if (rollout.stream.ids.length >= settings.maxNewTokens)
+          finish(rollout, 'maxNewTokens');
+        else if (same) same.push(rollout);
+        else byToken.set(id, [rollout]);
+      }
+      for (const part of byToken.values()) {
+        next.push(part);
+        rows.push(row);
+      }
     });
+    return { branches: next, rows };
   };
 
-  const vocabulary = job.prefill.logits.length;
-  const firstLogits = new Float32Array(running.length * vocabulary);
-  running.forEach((_, i) => firstLogits.set(job.prefill.logits, i * vocabulary));
-  running = accept(firstLogits, running);
-  if (running.length === 0) return results as RolloutResult[];
+  const all = Array.from({ length: count - done.length }, (_, i) =>
+    startRollout(job, done.length + i),
+  );
+  let running = accept(Float32Array.from(job.prefill.logits), [all]);
+  if (running.branches.length === 0) return results as RolloutResult[];
 
-  let kept = running.map((row) => row.index - done.length);
-  const batch = await decoder.startRows(job.prefill, count - done.length);
+  const batch = await job.decoder.startRows(job.prefill, 1);
   try {
     for (;;) {
       throwIfAborted(signal); // each run lets messages and timers in before it begins
       if (job.earlyStop && isVoteSettled(results.map((result) => result && result.answer))) break;
-      if (running.length === 0) break;
-      await batch.keep(kept);
-      const before = running;
-      const logits = await batch.step(running.map((row) => row.stream.ids.at(-1)!));
-      running = accept(logits, running);
-      kept = running.map((row) => before.indexOf(row));
+      if (running.branches.length === 0) break;
+      await batch.keep(running.rows);
+      const logits = await batch.step(running.branches.map(([any]) => any!.stream.ids.at(-1)!));
+      running = accept(logits, running.branches);
       if (performance.now() - lastText >= textIntervalMs) {
         lastText = performance.now();
-        for (const row of running) job.onText(row.index, row.stream.text, row.stream.ids.length);
+        for (const { index, stream } of running.branches.flat()) {
+          job.onText(index, stream.text, stream.ids.length);
+        }
       }
     }
-    for (const row of running) finish(row, 'earlyStop');
+    for (const rollout of running.branches.flat()) finish(rollout, 'earlyStop');
   } finally {
     batch.dispose();
   }
   return results as RolloutResult[];
 }
 
-function startRow(job: RolloutJob, index: number): Row {
-  const { temperature, topP, seed } = job.settings;
+function startRollout(job: RolloutJob, index: number): Rollout {
   return {
     index,
-    sample: job.greedy
-      ? greedySampler()
-      : nucleusSampler({ temperature, topP, seed, rollout: index }),
+    random: randomStream(job.settings.seed, index),
     stream: new TextStream(job.codec),
     seen: new Set(job.promptIds),
   };

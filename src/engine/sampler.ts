@@ -3,35 +3,34 @@ import { AvisError } from '../shared/errors';
 /** A vocabulary of such tokens weighs less than the step of a 32-bit draw. */
 const negligibleExponent = -37;
 
-/** Chooses the next token of one rollout. */
-export type Sampler = (logits: Float32Array) => number;
+/**
+ * From logits to what draws a token from them, for any number of rollouts; valid until the next logits.
+ * @throws {AvisError} 'badModel' for NaN logits.
+ */
+export type Sampler = (logits: Float32Array) => (random: () => number) => number;
 
-/** The most likely token; of equals the first. @throws {AvisError} 'badModel' for NaN logits. */
-export function greedySampler(): Sampler {
-  return (logits) => {
-    let best = 0;
-    for (let i = 0; i < logits.length; i++) {
-      if (logits[i]! > logits[best]!) best = i;
-      else if (Number.isNaN(logits[i])) requireNumber(NaN);
-    }
-    requireNumber(logits[best]!);
-    return best;
-  };
-}
+/** The most likely token; of equals the first. */
+export const greedySampler: Sampler = (logits) => {
+  let best = 0;
+  for (let i = 0; i < logits.length; i++) {
+    if (logits[i]! > logits[best]!) best = i;
+    else if (Number.isNaN(logits[i])) requireNumber(NaN);
+  }
+  requireNumber(logits[best]!);
+  return () => best;
+};
 
 /**
  * Temperature, then the nucleus: the fewest most likely tokens whose probabilities reach `topP`, as
- * transformers' TemperatureLogitsWarper and TopPLogitsWarper. Each rollout draws from its own stream
- * of (seed, rollout), so what it says doesn't depend on how many others run or when they end.
+ * transformers' TemperatureLogitsWarper and TopPLogitsWarper.
  */
-export function nucleusSampler(options: {
+export function nucleusSampler({
+  temperature,
+  topP,
+}: {
   temperature: number;
   topP: number;
-  seed: number;
-  rollout: number;
 }): Sampler {
-  const { temperature, topP } = options;
-  const random = randomStream(options.seed, options.rollout);
   let weights = new Float64Array(0);
   return (logits) => {
     if (weights.length !== logits.length) weights = new Float64Array(logits.length);
@@ -45,12 +44,14 @@ export function nucleusSampler(options: {
     requireNumber(total);
 
     const { ids, mass } = nucleusOf(weights, total, topP);
-    let draw = random() * mass;
-    for (const id of ids) {
-      draw -= weights[id]!;
-      if (draw < 0) return id;
-    }
-    return ids.at(-1)!;
+    return (random) => {
+      let draw = random() * mass;
+      for (const id of ids) {
+        draw -= weights[id]!;
+        if (draw < 0) return id;
+      }
+      return ids.at(-1)!;
+    };
   };
 }
 

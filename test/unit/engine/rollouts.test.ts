@@ -127,8 +127,8 @@ describe('rollouts', () => {
     let saved = 0;
     for (let round = 0; round < 300; round++) {
       const script = randomScript(random);
-      const all = await runScript(script, false);
-      const early = await runScript(script, true);
+      const all = await runScript(script, round, false);
+      const early = await runScript(script, round, true);
       strictEqual(answerOf(early), answerOf(all), JSON.stringify(script));
       if (early.some(({ stopped }) => stopped === 'earlyStop')) saved++;
       for (const { stopped, answer } of early)
@@ -204,7 +204,7 @@ async function sampleTokens(
   return rollouts.slice(from).map(({ text }) => text.split(' ').map(Number));
 }
 
-/** For each rollout its answer (null: none) and after how many tokens it ends. */
+/** Texts that a rollout may follow: its answer (null: none) and after how many tokens it ends. */
 type Script = { answer: string | null; tokens: number }[];
 
 function randomScript(random: () => number): Script {
@@ -216,44 +216,47 @@ function randomScript(random: () => number): Script {
 }
 
 /**
- * Rollouts whose "model" recites the script: after a first token that all share, rollout r says r, r, …
- * and then the end token. Its answer is in its text from the second token on.
+ * As many rollouts as there are texts. Each draws which one it follows: after a first token t the "model"
+ * says t, t, … and then the end token. The answer is in a text from the second token on.
  */
-function runScript(script: Script, earlyStop: boolean): Promise<RolloutResult[]> {
-  const start = script.length;
-  const end = start + 1;
+function runScript(script: Script, seed: number, earlyStop: boolean): Promise<RolloutResult[]> {
+  const end = script.length;
   const certain = (tokens: number[]) => {
     const logits = new Float32Array(tokens.length * (end + 1)).fill(-1e4);
     tokens.forEach((token, row) => (logits[row * (end + 1) + token] = 1e4));
     return logits;
   };
-  let rows = [...script.keys()];
+  const anyText = new Float32Array(end + 1);
+  anyText[end] = -1e4;
+  let followed: (number | undefined)[] = [undefined];
   let said = 0;
   const batch = {
     keep: async (kept: number[]) => {
-      rows = kept.map((row) => rows[row]!);
+      followed = kept.map((row) => followed[row]);
     },
-    step: async () => {
+    step: async (tokens: number[]) => {
       said++;
-      return certain(rows.map((rollout) => (said > script[rollout]!.tokens ? end : rollout)));
+      followed = tokens.map((token, row) => followed[row] ?? token);
+      strictEqual(new Set(followed).size, followed.length, 'the same is computed twice');
+      return certain(followed.map((text) => (said > script[text!]!.tokens ? end : text!)));
     },
     dispose: () => {},
   };
   const codec = {
-    decode: (ids: readonly number[]) => {
-      const answer = script[ids[1]!]?.answer ?? null;
-      return answer === null ? '' : `<answer>${answer}</answer>`;
+    decode: ([text, second]: readonly number[]) => {
+      const answer = script[text!]!.answer;
+      return answer === null || second === undefined ? '' : `<answer>${answer}</answer>`;
     },
   };
   const job: RolloutJob = {
     decoder: { startRows: async () => batch } as unknown as Decoder,
     codec: codec as unknown as TextCodec,
-    prefill: { logits: certain([start]), nextPosition: 0, state: { tensors: [], length: 0 } },
+    prefill: { logits: anyText, nextPosition: 0, state: { tensors: [], length: 0 } },
     promptIds: [],
     repetitionPenalty: 1,
     endTokenIds: [end],
-    settings: { temperature: 1, topP: 1, seed: 0, maxNewTokens: 100 },
-    greedy: true,
+    settings: { temperature: 1, topP: 1, seed, maxNewTokens: 100 },
+    greedy: false,
     earlyStop,
     onText: () => {},
     onDone: () => {},

@@ -9,9 +9,10 @@ import {
 /** Draws often; @returns the share of each token. */
 function shares(logits: Float32Array, temperature: number, topP: number): number[] {
   const draws = 20_000;
-  const sample = nucleusSampler({ temperature, topP, seed: 1, rollout: 0 });
+  const random = randomStream(1, 0);
+  const draw = nucleusSampler({ temperature, topP })(logits);
   const counts = Array.from(logits, () => 0);
-  for (let i = 0; i < draws; i++) counts[sample(logits)]!++;
+  for (let i = 0; i < draws; i++) counts[draw(random)]!++;
   return counts.map((count) => count / draws);
 }
 
@@ -59,15 +60,16 @@ describe('sampling', () => {
     const large = Float32Array.from({ length: 50_000 }, () => 8 * random() ** 4);
     large[40_000] = 12;
     const expected = expectedShares(large, 1, 0.5);
-    const sample = nucleusSampler({ temperature: 1, topP: 0.5, seed: 0, rollout: 0 });
-    for (let i = 0; i < 200; i++) ok(expected[sample(large)]! > 0);
+    const draw = nucleusSampler({ temperature: 1, topP: 0.5 })(large);
+    for (let i = 0; i < 200; i++) ok(expected[draw(random)]! > 0);
   });
 
   it('draws a stream of its own for each rollout', () => {
     const flat = new Float32Array(1000);
     const stream = (seed: number, rollout: number) => {
-      const sample = nucleusSampler({ temperature: 1, topP: 1, seed, rollout });
-      return Array.from({ length: 20 }, () => sample(flat));
+      const random = randomStream(seed, rollout);
+      const draw = nucleusSampler({ temperature: 1, topP: 1 })(flat);
+      return Array.from({ length: 20 }, () => draw(random));
     };
     deepStrictEqual(stream(5, 2), stream(5, 2));
     const streams = [
@@ -88,13 +90,16 @@ describe('sampling', () => {
   });
 
   it('takes the first of the most likely tokens greedily', () => {
-    strictEqual(greedySampler()(Float32Array.of(1, 3, 2, 3)), 1);
+    strictEqual(
+      greedySampler(Float32Array.of(1, 3, 2, 3))(() => 0.5),
+      1,
+    );
   });
 
   it('refuses NaN', () => {
     const broken = Float32Array.of(1, 2, NaN, 3);
-    const nucleus = nucleusSampler({ temperature: 1, topP: 0.9, seed: 0, rollout: 0 });
-    for (const sample of [greedySampler(), nucleus]) throws(() => sample(broken), /in logits/);
+    const nucleus = nucleusSampler({ temperature: 1, topP: 0.9 });
+    for (const sample of [greedySampler, nucleus]) throws(() => sample(broken), /in logits/);
   });
 
   it('penalizes repetition as transformers does', () => {
