@@ -43,7 +43,8 @@ export function usableMemory(): number {
 export function requireMemory(name: string, graphBytes: number, family: Family): void {
   const needed = predictMemory(graphBytes, plannedRunBytes(family));
   const usable = usableMemory();
-  if (needed <= usable) return;
+  // Sizes that no model has (zero, fractions) are named where an image is cut to them.
+  if (needed <= usable || !Number.isFinite(needed)) return;
   throw new AvisError(
     'outOfMemory',
     `${name} needs about ${gigabytes(needed)} of memory and this machine has ${gigabytes(usable)}. Choose a smaller dtype (q4) or a smaller model.`,
