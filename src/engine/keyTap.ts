@@ -1,6 +1,16 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { appendFile, copyFile, mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import {
+  appendFile,
+  copyFile,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  utimes,
+} from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { AvisError } from '../shared/errors';
 import { findLastKeys, type KeyLayout } from './keyPatterns';
@@ -15,6 +25,11 @@ export interface TappedGraph {
   outputName: string;
   layout: KeyLayout;
 }
+
+/** How many edited graphs the cache keeps. */
+const keptGraphs = 4;
+/** An edited graph in the cache, or what a process that ended early left of one. */
+const editedGraph = /^[0-9a-f]{64}\.onnx(\.\d+\.tmp)?$/;
 
 /** The oldest operator set whose Constant takes plain integers. */
 const oldestOpset = 12;
@@ -69,7 +84,11 @@ async function writeTapped(
   graphBytes: number,
 ): Promise<void> {
   const there = await stat(tappedPath).catch(() => null);
-  if (there?.size === graphBytes + addition.length) return;
+  if (there?.size === graphBytes + addition.length) {
+    const now = new Date();
+    await utimes(tappedPath, now, now).catch(() => {}); // a cache that can't be written can be read
+    return;
+  }
   const unfinished = `${tappedPath}.${process.pid}.tmp`;
   try {
     await mkdir(dirname(tappedPath), { recursive: true });
@@ -83,6 +102,23 @@ async function writeTapped(
       `The vision graph with its keys can't be written to ${dirname(tappedPath)}. Make room there, or make the folder writable.`,
       { cause },
     );
+  }
+  await removeOldest(dirname(tappedPath));
+}
+
+/** Edited graphs can be as large as the graphs themselves: those used last are kept. */
+async function removeOldest(cacheFolder: string): Promise<void> {
+  const files = (await readdir(cacheFolder)).filter((name) => editedGraph.test(name));
+  const dated = await Promise.all(
+    files.map(async (name) => {
+      const path = join(cacheFolder, name);
+      const info = await stat(path).catch(() => null); // another process may have removed it
+      return { path, usedMs: info?.mtimeMs ?? 0 };
+    }),
+  );
+  dated.sort((a, b) => b.usedMs - a.usedMs);
+  for (const { path } of dated.slice(keptGraphs)) {
+    await rm(path, { force: true }).catch(() => {}); // Windows keeps what another process has open
   }
 }
 

@@ -1,9 +1,17 @@
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
-import { ok, rejects, strictEqual } from 'node:assert/strict';
+import { deepStrictEqual, ok, rejects, strictEqual } from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { arrangeKeys, type KeyTensor, mergeKeys, tapVisionKeys } from '../../../src/engine/keyTap';
 import { ModelProtoSchema } from '../../../src/engine/onnxSchema';
@@ -113,6 +121,37 @@ describe('key tap', () => {
     writeFileSync(tap.graphPath, bytes.subarray(0, bytes.length / 2));
     await tapped(graphPath);
     strictEqual(statSync(tap.graphPath).size, bytes.length);
+  });
+
+  it('keeps the edited graphs that were used last, and nothing that was left unfinished', async () => {
+    const bounded = join(cacheFolder, 'bounded');
+    const use = async (pattern: string) => {
+      const tap = await tapVisionKeys(join(folder, `${pattern}.onnx`), bounded);
+      ok(tap && 'graphPath' in tap);
+      return basename(tap.graphPath);
+    };
+    const first = await use('decomposed');
+    const unfinished = `${first}.1.tmp`;
+    writeFileSync(join(bounded, unfinished), '');
+    writeFileSync(join(bounded, 'fileHashes.json'), '{}');
+    const setTime = (name: string, minutes: number) => {
+      utimesSync(join(bounded, name), 60 * minutes, 60 * minutes);
+    };
+    const patterns = Object.keys(keys).filter((name) => keys[name] && name !== 'decomposed');
+    const others: string[] = [];
+    for (const [i, pattern] of patterns.slice(0, 3).entries()) {
+      const name = await use(pattern);
+      setTime(name, 10 + i);
+      others.push(name);
+    }
+    setTime(first, 1);
+    setTime(unfinished, 2);
+    strictEqual(await use('decomposed'), first); // used again, so no longer the oldest
+    const last = await use(patterns[3]!);
+    deepStrictEqual(
+      readdirSync(bounded).sort(),
+      [first, others[1]!, others[2]!, last, 'fileHashes.json'].sort(),
+    );
   });
 
   it('names a file that is no ONNX graph', async () => {
