@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import type { LoadModelProgress } from '../shared/engineProtocol';
 import { AvisError } from '../shared/errors';
 import type { CostModel, DeviceName, DeviceSetting, ModelInfo } from '../shared/types';
@@ -17,7 +18,7 @@ import { buildPrompt } from './prompt';
 import { GraphSession } from './session';
 import { rowGatherGraph } from './smallGraphs';
 import { elementBytes } from './tensors';
-import { readyKeys, tappedKeys, VisionEncoder } from './vision';
+import { type KeySource, readyKeys, tappedKeys, VisionEncoder } from './vision';
 
 export interface LoadOptions {
   /** Absolute path of the checkpoint folder. */
@@ -43,7 +44,7 @@ export interface Model {
 interface Sessions {
   graphs: Record<GraphName, GraphFile>;
   vision: VisionEncoder;
-  /** Why the vision graph has no keys. */
+  /** That there are no vision keys, and why. */
   noKeys: string | null;
   decoder: Decoder;
   cost: CostModel;
@@ -155,15 +156,10 @@ async function openSessions(
     stage('Finding the vision keys');
     const { path } = graphs.vision_encoder;
     const tapped = await tapVisionKeys(path, cacheFolder, readyKeys.output);
-    const hasKeys = tapped !== null && 'graphPath' in tapped;
     stage('Loading the vision encoder');
-    const visionGraph = await openGraph(
-      hasKeys ? tapped.graphPath : path,
-      labelOf('vision_encoder'),
-      hasKeys ? { extra: { [externalDataFolderKey]: tapped.externalDataFolder } } : {},
+    const { keySource, noKeys, visionGraph } = await openVision(tapped, family, (edited, options) =>
+      openGraph(edited ?? path, labelOf('vision_encoder'), options),
     );
-    const keySource = hasKeys ? tappedKeys(tapped, family) : tapped === null ? readyKeys : null;
-    const noKeys = tapped !== null && 'reason' in tapped ? tapped.reason : null;
     stage('Loading the token embeddings');
     const embed = await openGraph(graphs.embed_tokens.path, labelOf('embed_tokens'), {});
     stage('Loading the language model');
@@ -202,6 +198,37 @@ async function openSessions(
   } catch (error) {
     await releaseAll(open);
     throw error;
+  }
+}
+
+/**
+ * @param tapped the graph with its keys, why there are none, or null where it gives them itself.
+ * @param openGraph the user's own graph, unless it is given an edited one.
+ */
+async function openVision(
+  tapped: Awaited<ReturnType<typeof tapVisionKeys>>,
+  family: Family,
+  openGraph: (edited: string | null, options: object) => Promise<GraphSession>,
+): Promise<{ visionGraph: GraphSession; keySource: KeySource | null; noKeys: string | null }> {
+  const openOwn = () => openGraph(null, {});
+  if (tapped === null) {
+    return { visionGraph: await openOwn(), keySource: readyKeys, noKeys: null };
+  }
+  if ('reason' in tapped) {
+    const noKeys = `No vision keys were found: ${tapped.reason}`;
+    return { visionGraph: await openOwn(), keySource: null, noKeys };
+  }
+  try {
+    const options = { extra: { [externalDataFolderKey]: tapped.externalDataFolder } };
+    const visionGraph = await openGraph(tapped.graphPath, options);
+    return { visionGraph, keySource: tappedKeys(tapped, family), noKeys: null };
+  } catch (error) {
+    if (!(error instanceof AvisError) || error.code !== 'badModel') throw error;
+    const visionGraph = await openOwn(); // what is wrong with the user's own graph is said here
+    await rm(tapped.graphPath, { force: true }); // made anew next time, should the copy be damaged
+    const reason = error.message.replace(/\.$/, '');
+    const noKeys = `The vision keys can't be had: with them among its outputs, ${reason}`;
+    return { visionGraph, keySource: null, noKeys };
   }
 }
 
@@ -290,7 +317,7 @@ function warningsOf(
   }
   if (noKeys !== null) {
     warnings.push(
-      `No vision keys were found: ${noKeys}. Tokens are scored by KeyDiff on the merged embeddings instead of KDV.`,
+      `${noKeys}. Tokens are scored by KeyDiff on the merged embeddings instead of KDV.`,
     );
   }
   if (!decoder.takesPositions) {

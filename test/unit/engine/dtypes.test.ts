@@ -101,4 +101,31 @@ describe('a vision graph without keys', () => {
     strictEqual(keepVisualTokens(visual.scores, { mode: 'fixed', ratio: 0.5 }).length, 10);
     rmSync(checkpoint, { recursive: true });
   });
+
+  it('falls back likewise where onnxruntime refuses the graph with its keys', async () => {
+    const checkpoint = join(cacheFolder, 'refused');
+    cpSync(plainCheckpoint, checkpoint, { recursive: true });
+    const path = join(checkpoint, 'onnx/vision_encoder.onnx');
+    const { features } = (await encodeWith(checkpoint, 'auto', cacheFolder)).visual;
+    // The graph has a tensor of the name that the keys are to get.
+    const model = fromBinary(ModelProtoSchema, readFileSync(path));
+    const [first] = model.graph!.node;
+    const renamed = first!.output[0]!;
+    for (const node of model.graph!.node) {
+      node.input = node.input.map((name) => (name === renamed ? 'avis_vision_keys' : name));
+      node.output = node.output.map((name) => (name === renamed ? 'avis_vision_keys' : name));
+    }
+    writeFileSync(path, toBinary(ModelProtoSchema, model));
+    const edited = readdirSync(cacheFolder);
+
+    const { visual, info } = await encodeWith(checkpoint, 'auto', cacheFolder);
+    strictEqual(info.scoreSource, 'mergedEmbeddings');
+    match(
+      info.warnings.join(' '),
+      /The vision keys can't be had: with them among its outputs, onnx\/vision_encoder\.onnx can't be loaded: .*avis_vision_keys.*\. Tokens are scored by KeyDiff on the merged embeddings/,
+    );
+    ok(relativeError(visual.features, features) < 1e-6);
+    deepStrictEqual(readdirSync(cacheFolder), edited); // the refused one is not kept
+    rmSync(checkpoint, { recursive: true });
+  });
 });
