@@ -73,19 +73,10 @@ export function keyDiversityScores(
 }
 
 /**
- * ρ for these scores: the fixed ratio, or, adaptively, the share of tokens whose score is below
- * −cos(τ) (avis: τ = π/4).
- * @param scores [tokens]
- */
-export function pruneRatioOf(scores: ArrayLike<number>, prune: PruneSetting): number {
-  if (prune.mode === 'fixed') return prune.ratio;
-  return scores.length === 0 ? 0 : countRedundant(scores, prune.tauDegrees) / scores.length;
-}
-
-/**
  * The visual tokens that survive pruning: the n = int(N·(1−ρ)) of highest score, at least one; of
- * equal scores the lower index stays. Adaptively, N·(1−ρ) is a whole number and is taken exactly, so
- * that the kept tokens are those whose score reaches −cos(τ).
+ * equal scores the lower index stays. Adaptively, ρ is the share of tokens whose score is below −cos(τ)
+ * (avis: τ = π/4); N·(1−ρ) is then a whole number and is taken exactly, so that the kept tokens are
+ * those whose score reaches −cos(τ).
  * @param scores [tokens]
  * @returns ascending indices; empty only where there are no tokens.
  */

@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import * as esbuild from 'esbuild';
 import { computeCost } from '../../src/avis/compute';
-import { keepVisualTokens, keyDiversityScores, pruneRatioOf } from '../../src/avis/kdv';
+import { keepVisualTokens, keyDiversityScores } from '../../src/avis/kdv';
 import { median } from '../eval/statistics';
 import { normals, randomSource } from '../unit/avis/random';
 import { type AnswerTimes, type BenchItem, timeAnswers } from './answers';
@@ -161,7 +161,6 @@ function timeSlider(): number {
   return processorMsOf(() => {
     tauDegrees = tauDegrees === 60 ? 30 : tauDegrees + 1;
     const prune = { mode: 'adaptive', tauDegrees } as const;
-    pruneRatioOf(scores, prune);
     computeCost({
       cost,
       visionFlops: 1e12,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { keepVisualTokens, keyDiversityScores, pruneRatioOf } from '../../../src/avis/kdv';
+import { keepVisualTokens, keyDiversityScores } from '../../../src/avis/kdv';
 import { AvisError } from '../../../src/shared/errors';
 import { normals, randomSource } from './random';
 
@@ -134,18 +134,15 @@ describe('keepVisualTokens', () => {
       const limit = -Math.cos(Math.PI / 3);
       const reaching = [...scores.keys()].filter((i) => scores[i]! >= limit);
       if (reaching.length > 0) assert.deepEqual(keepVisualTokens(scores, adaptive(60)), reaching);
-      assert.equal(pruneRatioOf(scores, adaptive(60)), (tokens - reaching.length) / tokens);
     }
   });
 
   it("has the paper's threshold at τ = 45°", () => {
     const scores = [-0.7072, -0.707, -0.8, 0.3];
     assert.deepEqual(keepVisualTokens(scores, adaptive(45)), [1, 3]);
-    assert.equal(pruneRatioOf(scores, adaptive(45)), 0.5);
   });
 
-  it('prunes nothing at τ = 0 and reports a fixed ratio as it is', () => {
-    assert.equal(pruneRatioOf([-1, 0.5], adaptive(0)), 0);
-    assert.equal(pruneRatioOf([-1, 0.5], fixed(0.75)), 0.75);
+  it('prunes nothing at τ = 0', () => {
+    assert.deepEqual(keepVisualTokens([-1, 0.5], adaptive(0)), [0, 1]);
   });
 });
