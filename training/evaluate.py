@@ -57,13 +57,14 @@ def keep_by(pruner, rho, scores, features, generator):
 
 
 class Bench:
-    """A fixed set of questions with the visual features of their pictures, for one checkpoint."""
+    """Questions with the visual features of their pictures, for one checkpoint; examples and generators
+    as from data.fixed_examples."""
 
-    def __init__(self, model, split, items, symbolic=False, start=0, per_image=PER_IMAGE):
+    def __init__(self, model, examples, generators, symbolic=False):
         self.model, self.tokenizer = model, load()
         self.trainer = Trainer(model, self.tokenizer)
         self.before, self.after = prefix_ids(self.tokenizer)
-        self.examples, generators = fixed_examples(split, items, per_image, self.tokenizer, start)
+        self.examples = examples
         self.by_scene = defaultdict(list)
         for i, example in enumerate(self.examples):
             self.by_scene[id(example.scene)].append(i)
@@ -158,7 +159,7 @@ def main():
     torch.set_num_threads(args.threads)
     start = time.time()
     model = load_checkpoint(RUN_DIR) if args.live else load_checkpoint()
-    bench = Bench(model, args.split, args.items, args.symbolic)
+    bench = Bench(model, *fixed_examples(args.split, args.items, PER_IMAGE, load()), args.symbolic)
     said = bench.answers()
     right = bench.right(said)[:, 0]
     print(f"{args.split} {len(right)} items: {right.mean():.3f}  ({time.time() - start:.0f} s)")

@@ -23,11 +23,12 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from training.data import fixed_examples
 from training.evaluate import Bench, adaptive_keep, answer_in
 from training.export import FLOAT, Graph
 from training.photographs import crops
 from training.render import render
-from training.tokenizer import DIRECT_SUFFIX, MODEL_DIR, THINK_SUFFIX, write_json
+from training.tokenizer import DIRECT_SUFFIX, MODEL_DIR, THINK_SUFFIX, load, write_json
 from training.train import load_checkpoint
 from training.world import rng_for, sample_scene
 
@@ -42,11 +43,11 @@ MAX_COST = 1.0  # mean normalised cost that the policy may reach: that of vanill
 
 def sample(items, tau_degrees, rollouts=ROLLOUTS):
     """Measures solvability on the calibration split, 300 items at a time; goes on where it stopped."""
-    model = load_checkpoint()
+    model, tokenizer = load_checkpoint(), load()
     rows = torch.load(CACHE, weights_only=False) if CACHE.exists() else []
     start = time.time()
     while len(rows) < items:
-        bench = Bench(model, "calibration", 300, start=len(rows) // PER_IMAGE, per_image=PER_IMAGE)
+        bench = Bench(model, *fixed_examples("calibration", 300, PER_IMAGE, tokenizer, start=len(rows) // PER_IMAGE))
         keep = lambda s, f: adaptive_keep(s, tau_degrees)
         greedy = bench.answers(keep)
         sampled = bench.answers(keep, rollouts, TEMPERATURE, TOP_P)
