@@ -31,7 +31,8 @@ export interface Prefill {
 
 /** Runs embed_tokens and decoder_model_merged. */
 export class Decoder {
-  readonly runs = { prefill: 0, decode: 0 };
+  /** `decodedRows`: of all decoding runs together. */
+  readonly runs = { prefill: 0, decode: 0, decodedRows: 0 };
   private readonly specs: StateSpec[];
   private readonly gatherRows: GatherRows;
   /** Whether a step gives back the new keys and values alone. */
@@ -157,6 +158,7 @@ export class Decoder {
     const outputs = await this.graph.run(feeds, ['logits', ...cache.fetches]);
     cache.advance(outputs);
     this.runs.decode++;
+    this.runs.decodedRows += rows;
     return floatValues(outputs['logits']!);
   }
 
@@ -173,8 +175,7 @@ export class Decoder {
     checkFinite(await this.step([6, 7], 4, cache), 'logits', this.graph.label);
     cache.dispose();
     disposeAll(prefill.state.tensors);
-    this.runs.prefill = 0;
-    this.runs.decode = 0;
+    Object.assign(this.runs, { prefill: 0, decode: 0, decodedRows: 0 });
   }
 
   private async createCache(prompt: PromptState, rows: number): Promise<KvCache> {

@@ -44,7 +44,7 @@ export class Engine {
   }
 
   /** Graph runs so far; what came from a cache is not in them. */
-  get runs(): { vision: number; prefill: number; decode: number } {
+  get runs(): { vision: number } & Model['decoder']['runs'] {
     return { vision: this.model.vision.runs, ...this.model.decoder.runs };
   }
 

@@ -22,11 +22,18 @@ export interface AnswerTimes {
   /** Of the greedy answer, and of the seven sampled ones together. */
   answerTokens: number;
   sevenAnswersTokens: number;
+  /** Runs of the decoder for the greedy answer, and for the seven sampled ones. */
+  steps: number;
+  sevenSteps: number;
+  /** Computed in those for the seven: rollouts that have said the same so far share a row. */
+  sevenRows: number;
   samePrompt: boolean;
   sameAnswer: boolean;
   ms: Record<
     | 'k1'
     | 'k7'
+    | 'k1Decoding'
+    | 'k7Decoding'
     | 'separate'
     | 'k7Again'
     | 'rhoMoved'
@@ -85,8 +92,15 @@ export async function timeAnswers(
     const askTheirs = (sampled: boolean) =>
       generate(imageFile, question + suffix, { maxNewTokens, sampling: sampled ? sampling : null });
 
+    const decodingMs = async (settings: AskSettings) => {
+      await evict('prefill');
+      return (await ask(settings)).timing.rollouts;
+    };
+
     const ours = await ask(greedy);
+    const before = { ...engine.runs };
     const oursSeven = await ask(sevenRollouts);
+    const after = { ...engine.runs };
     const theirs = await askTheirs(false);
     const { text, visual } = ours.compute.promptTokens;
     const ms = await interleave(
@@ -94,6 +108,8 @@ export async function timeAnswers(
         // The image is encoded; the prompt is prefilled anew.
         k1: () => askAfresh(greedy, 'prefill'),
         k7: () => askAfresh(sevenRollouts, 'prefill'),
+        k1Decoding: () => decodingMs(greedy),
+        k7Decoding: () => decodingMs(sevenRollouts),
         separate: async () => {
           let total = 0;
           for (let i = 0; i < 7; i++) total += await askAfresh(greedy, 'prefill');
@@ -132,6 +148,9 @@ export async function timeAnswers(
       promptTokens: text + visual,
       answerTokens: firstRollout(ours).tokens,
       sevenAnswersTokens: oursSeven.rollouts.reduce((sum, { tokens }) => sum + tokens, 0),
+      steps: firstRollout(ours).tokens - 1,
+      sevenSteps: after.decode - before.decode,
+      sevenRows: after.decodedRows - before.decodedRows,
       samePrompt: text + visual === theirs.promptTokens,
       sameAnswer: firstRollout(ours).text === theirs.text,
       ms,

@@ -47,6 +47,12 @@ describe('engine', () => {
       deepStrictEqual([engine.runs.vision, engine.runs.prefill], [1, 1]);
     });
 
+    it('decodes once what several rollouts say', async () => {
+      const { rollouts } = await engine.ask(query({ temperature: 0.01 }));
+      strictEqual(new Set(rollouts.map(({ text }) => text)).size, 1);
+      strictEqual(engine.runs.decodedRows, engine.runs.decode);
+    });
+
     it('prefills but never encodes, for another ρ or τ', async () => {
       await engine.ask(query());
       for (const prune of [
