@@ -202,9 +202,15 @@ export interface RunPoint {
 }
 
 export function createRunsChart(onSelect: (id: number) => void) {
+  let drawn: { points: readonly RunPoint[]; theme: Theme } | null = null;
+  const pointNames = {
+    id: 'pointNames',
+    afterDatasetsDraw: (chart: Chart) => drawn && namePoints(chart, drawn.points, drawn.theme),
+  };
   return createChart<RunPoint[]>(
     'Cost against agreement',
     (points, theme) => {
+      drawn = { points, theme };
       const color = (point: RunPoint) =>
         ({
           shown: theme.first,
@@ -214,6 +220,7 @@ export function createRunsChart(onSelect: (id: number) => void) {
         })[point.mark];
       return {
         type: 'scatter',
+        plugins: [pointNames],
         data: {
           datasets: [
             {
@@ -231,6 +238,7 @@ export function createRunsChart(onSelect: (id: number) => void) {
         options: {
           animation: false,
           maintainAspectRatio: false,
+          layout: { padding: { top: 14 } },
           onClick: (_event, hits) => {
             const point = points[hits[0]?.index ?? -1];
             if (point) onSelect(point.id);
@@ -271,8 +279,22 @@ export function createRunsChart(onSelect: (id: number) => void) {
         },
       };
     },
-    () => 132,
+    () => 144,
   );
+}
+
+/** Names the shown run above its point and the compared one below: the two may be one point. */
+function namePoints(chart: Chart, points: readonly RunPoint[], theme: Theme): void {
+  const { ctx } = chart;
+  ctx.font = `11px ${theme.fontFamily}`;
+  ctx.fillStyle = theme.foreground;
+  ctx.textAlign = 'center';
+  ctx.textBaseline = 'middle';
+  for (const [index, { x, y }] of chart.getDatasetMeta(0).data.entries()) {
+    const point = points[index];
+    if (point?.mark !== 'shown' && point?.mark !== 'compared') continue;
+    ctx.fillText(`#${point.id}`, x, y + (point.mark === 'shown' ? -13 : 12));
+  }
 }
 
 function hatch(color: string): CanvasPattern | string {

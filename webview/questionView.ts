@@ -60,6 +60,12 @@ export function createQuestionView(actions: QuestionActions) {
     recent.selectedIndex = 0;
     box.focus();
   });
+  // An arrow key would take the first question at once, unseen.
+  recent.addEventListener('keydown', (event) => {
+    if (!event.key.startsWith('Arrow') && event.key !== 'Enter') return;
+    event.preventDefault();
+    recent.showPicker();
+  });
   modelButton.addEventListener('click', () => actions.chooseModel());
   addEventListener('pointerdown', (event) => {
     if (!modelNotes.contains(event.target as Node)) modelNotes.open = false;
@@ -67,7 +73,11 @@ export function createQuestionView(actions: QuestionActions) {
   let running = false;
   run.addEventListener('click', () => (running ? actions.stop() : actions.run()));
   addEventListener('keydown', (event) => {
-    if (event.key === 'Escape' && running) actions.stop();
+    if (event.key !== 'Escape') return;
+    if (modelNotes.open) {
+      modelNotes.open = false;
+      modelNotes.querySelector('summary')?.focus();
+    } else if (running) actions.stop();
   });
   // The box grows with its text, up to what the style sheet allows.
   function fitHeight(): void {

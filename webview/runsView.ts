@@ -1,6 +1,6 @@
 /** Every run of this image: choose one to see it again, a second one to compare; export. */
 import { createRunsChart } from './charts';
-import { element, section, setText, show, whenChanged } from './dom';
+import { element, freeId, section, setText, show, whenChanged } from './dom';
 import { icon } from './icons';
 import { agreementOf } from './runFigures';
 import { comparisonRows, describeRun, type RunRow } from './runRows';
@@ -43,12 +43,14 @@ export function createRunsView(actions: RunsActions) {
   }
   const compareTitle = element('span', { class: 'visually-hidden' }, 'compare');
   head.rows[0]?.append(element('th', { scope: 'col' }, compareTitle));
+  const hint = element(
+    'p',
+    { class: 'table-hint', id: freeId('hint') },
+    '↑ ↓ move · Enter shows · C compares',
+  );
   const table = element(
     'table',
-    {
-      class: 'runs-table',
-      'aria-label': 'Runs. Enter shows a run, C compares it with the shown one.',
-    },
+    { class: 'runs-table', 'aria-label': 'Runs', 'aria-describedby': hint.id },
     head,
     body,
   );
@@ -76,6 +78,7 @@ export function createRunsView(actions: RunsActions) {
     'div',
     {},
     element('div', { class: 'table-holder' }, table),
+    hint,
     differences,
     chart.root,
     element('div', { class: 'export' }, exportTarget, ...exportButtons),
@@ -84,6 +87,13 @@ export function createRunsView(actions: RunsActions) {
   const root = section('runs', 'Runs', content, empty);
   let shownId: number | null = null;
 
+  // Tab goes from a row to its own button, and then on: not through the buttons of all rows.
+  body.addEventListener('focusin', (event) => {
+    const row = (event.target as HTMLElement).closest('tr');
+    for (const button of body.querySelectorAll('button')) {
+      button.tabIndex = row?.contains(button) ? 0 : -1;
+    }
+  });
   body.addEventListener('keydown', (event) => {
     const row = (event.target as HTMLElement).closest<HTMLElement>('tr[data-id]');
     if (!row || event.target !== row) return;
@@ -177,8 +187,9 @@ function createRow(
     {
       type: 'button',
       class: 'icon-button',
-      title: compareLabel,
+      title: `${compareLabel} (C)`,
       'aria-label': compareLabel,
+      tabindex: -1,
       'aria-pressed': String(isCompared),
       disabled: isShown,
     },

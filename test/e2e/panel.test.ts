@@ -4,7 +4,7 @@ import type { Browser } from 'playwright-core';
 import type { HostMessage, RunRecord } from '../../src/shared/panelProtocol';
 import type { AskProgress } from '../../src/shared/engineProtocol';
 import { launchBrowser } from '../scripts/browser';
-import { record, settingsWith, subject } from '../unit/webview/fixtures';
+import { modelInfo, record, settingsWith, subject } from '../unit/webview/fixtures';
 import { PanelPage } from './panel/panelPage';
 
 const image = { uri: 'file:///image.png', webviewSrc: 'image.png', name: 'image.png' };
@@ -77,8 +77,12 @@ describe('the panel in a browser', () => {
     await panel.send(opened([first]));
     await panel.posted();
     await panel.slider('ρ').focus();
+    // The page's clock stands still, so that a busy machine makes no pause between the keys.
+    await panel.page.clock.install();
+    await panel.page.clock.pauseAt(Date.now() + 60_000);
     for (let press = 0; press < 5; press += 1) await panel.page.keyboard.press('ArrowRight');
-    await panel.page.waitForFunction(() => (window as unknown as { posted: [] }).posted.length > 0);
+    assert.deepEqual(await panel.posted(), []);
+    await panel.page.clock.runFor(1000);
     const messages = await panel.posted();
     assert.equal(messages.length, 1);
     assert.ok(messages[0]?.type === 'ask');
@@ -223,6 +227,74 @@ describe('the panel in a browser', () => {
     assert.equal(await question.inputValue(), 'A draft?');
     assert.equal(await panel.page.locator('.answer-title').innerText(), 'Run #1');
     assert.equal(await panel.runs.count(), 2);
+  });
+
+  it('goes from a row of the runs to its own button, and then on', async () => {
+    const { page } = panel;
+    const third = record(3, { settings: settingsWith({ seed: 5 }) });
+    await panel.send(opened([first, second, third]));
+    const focused = () =>
+      page.evaluate(() => {
+        const node = document.activeElement!;
+        return node.getAttribute('aria-label') ?? node.textContent;
+      });
+    await page.getByRole('button', { name: 'Measure vanilla' }).focus();
+    await page.keyboard.press('Tab'); // to the row on show
+    assert.equal(await page.locator('.table-hint').isVisible(), true);
+    await page.keyboard.press('Tab');
+    assert.equal(await focused(), 'Save JSON…');
+    await page.keyboard.press('Shift+Tab');
+    await page.keyboard.press('ArrowUp');
+    await page.keyboard.press('Tab');
+    assert.equal(await focused(), 'Compare #2');
+    await page.keyboard.press('Enter');
+    await panel.nextFrame();
+    assert.equal(await focused(), 'Stop comparing #2');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Tab'); // the row on show follows, whose button is disabled
+    assert.equal(await focused(), 'Save JSON…');
+  });
+
+  it('closes the model’s card on Escape, and stops the run only on the next', async () => {
+    const { page } = panel;
+    await panel.send(opened([]), started(1));
+    await panel.posted();
+    await page.locator('.model-notes summary').click();
+    await page.keyboard.press('Escape');
+    assert.equal(await page.locator('.model-card').isVisible(), false);
+    assert.deepEqual(await panel.posted(), []);
+    await page.keyboard.press('Escape');
+    assert.deepEqual(await panel.posted(), [{ type: 'cancelRun' }]);
+  });
+
+  it('takes no recent question by an arrow key before it was seen', async () => {
+    await panel.send({ ...opened([first]), recentQuestions: ['How many?'] } as HostMessage);
+    await panel.page.getByRole('combobox', { name: 'Recent questions' }).focus();
+    await panel.page.keyboard.press('ArrowDown');
+    await panel.page.keyboard.press('Escape');
+    const question = panel.page.getByRole('textbox', { name: 'Question' });
+    assert.equal(await question.inputValue(), first.result.question);
+  });
+
+  it('says that a canceled run is stopping', async () => {
+    const model = { status: 'ready', model: modelInfo, stopping: true } as const;
+    await panel.send(opened([]), { type: 'updateModel', model });
+    assert.equal(await panel.page.getByRole('status').innerText(), 'stopping');
+    await panel.send({ type: 'updateModel', model: { ...model, stopping: false } });
+    assert.equal(await panel.page.getByRole('status').innerText(), '');
+  });
+
+  it('keeps a run at the moment it ends', async () => {
+    await panel.send(opened([]), started(1));
+    const kept = await panel.page.evaluate(
+      (data) =>
+        new Promise((resolve) => {
+          addEventListener('message', () => resolve(sessionStorage.getItem('state')));
+          window.postMessage(data, '*');
+        }),
+      { type: 'finishRun', record: first } satisfies HostMessage,
+    );
+    assert.equal((JSON.parse(String(kept)) as { runs: unknown[] }).runs.length, 1);
   });
 
   it('never scrolls sideways, from 400 px up', async () => {
