@@ -293,7 +293,7 @@ function namePoints(chart: Chart, points: readonly RunPoint[], theme: Theme): vo
   for (const [index, { x, y }] of chart.getDatasetMeta(0).data.entries()) {
     const point = points[index];
     if (point?.mark !== 'shown' && point?.mark !== 'compared') continue;
-    ctx.fillText(`#${point.id}`, x, y + (point.mark === 'shown' ? -13 : 12));
+    ctx.fillText(`#${point.id}`, x, y + (point.mark === 'shown' ? -13 : 13));
   }
 }
 
