@@ -87,9 +87,9 @@ export function decodeFlops(
   );
 }
 
-/** Bytes of the keys and values of `tokens` tokens in every layer. */
+/** Bytes of the keys and values of `tokens` tokens in all layers. */
 export function kvCacheBytes(cost: CostModel, tokens: number): number {
-  return 2 * cost.layers * cost.kvHeads * cost.headDim * cost.kvElementBytes * tokens;
+  return 2 * attentionLayers(cost) * cost.kvHeads * cost.headDim * cost.kvElementBytes * tokens;
 }
 
 /**
@@ -135,17 +135,27 @@ export function computeCost(query: {
   };
 }
 
-/** Projections and gated MLP of all decoder layers for one token. */
-function linearFlops(cost: CostModel): number {
-  const { hiddenSize, headDim, heads, kvHeads, intermediateSize } = cost;
+/** Values of all decoder layers' matrices: projections and gated MLPs. */
+export function layerParameters(cost: CostModel): number {
+  const { hiddenSize, headDim, heads, kvHeads, intermediateSize, convolutionLayers = 0 } = cost;
   const attention = 2 * hiddenSize * headDim * (heads + kvHeads);
+  const convolution = 4 * hiddenSize ** 2; // two gates and the input, and the way out
   const mlp = 3 * hiddenSize * intermediateSize;
-  return cost.layers * 2 * (attention + mlp);
+  return attentionLayers(cost) * attention + convolutionLayers * convolution + cost.layers * mlp;
 }
 
-/** Scores and weighted sums for `pairs` (query, key) pairs in every layer. */
+/** One token through all decoder layers, without attention scores and sums. */
+function linearFlops(cost: CostModel): number {
+  return 2 * layerParameters(cost);
+}
+
+/** Scores and weighted sums for `pairs` (query, key) pairs in all layers. */
 function attentionFlops(cost: CostModel, pairs: number): number {
-  return cost.layers * 4 * cost.heads * cost.headDim * pairs;
+  return attentionLayers(cost) * 4 * cost.heads * cost.headDim * pairs;
+}
+
+function attentionLayers({ layers, convolutionLayers = 0 }: CostModel): number {
+  return layers - convolutionLayers;
 }
 
 /** `length` cut into parts of `part` (the last one shorter): the sum of their squares. */

@@ -95,6 +95,12 @@ export class ConfigReader {
     throw this.wrong(key, 'a list of numbers', value);
   }
 
+  strings(key: string): string[] {
+    const value = this.values[key];
+    if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value;
+    throw this.wrong(key, 'a list of strings', value);
+  }
+
   private wrong(key: string, expected: string, value: unknown): AvisError {
     const got = value === undefined ? 'is missing' : `is ${JSON.stringify(value)?.slice(0, 60)}`;
     return new AvisError(

@@ -153,6 +153,8 @@ export interface DeviceReport {
 export interface CostModel {
   hiddenSize: number;
   layers: number;
+  /** Of the layers, those with a short convolution in place of attention (LFM2); none by default. */
+  convolutionLayers?: number;
   heads: number;
   kvHeads: number;
   headDim: number;

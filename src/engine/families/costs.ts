@@ -1,4 +1,4 @@
-import type { VisionCostModel } from '../../avis/compute';
+import { layerParameters, type VisionCostModel } from '../../avis/compute';
 import type { CostModel } from '../../shared/types';
 import type { ConfigReader } from '../json';
 
@@ -23,10 +23,7 @@ export function textCost(
 
 /** Matrices only; norms and biases are under 0.1 %. */
 export function textParameters(cost: CostModel, tied: boolean): number {
-  const { hiddenSize, headDim, heads, kvHeads, intermediateSize, layers, vocabularySize } = cost;
-  const attention = 2 * hiddenSize * headDim * (heads + kvHeads);
-  const mlp = 3 * hiddenSize * intermediateSize;
-  return layers * (attention + mlp) + (tied ? 1 : 2) * vocabularySize * hiddenSize;
+  return layerParameters(cost) + (tied ? 1 : 2) * cost.vocabularySize * cost.hiddenSize;
 }
 
 export function visionParameters(vision: VisionCostModel): number {

@@ -73,7 +73,7 @@ export class Lfm2Vl implements Family {
 
     const text = config.section('text_config');
     this.maxPositions = text.number('max_position_embeddings', 128_000);
-    this.cost = textCost(text, feedForwardSize(text));
+    this.cost = languageCost(text);
     this.vision = visionCost(config, this.cost.hiddenSize);
     const tied = text.boolean('tie_embedding', config.boolean('tie_word_embeddings', true));
     this.parameters = textParameters(this.cost, tied) + visionParameters(this.vision);
@@ -274,10 +274,21 @@ export class Lfm2Vl implements Family {
   }
 }
 
-/**
- * As `Lfm2MLP` sizes itself. The cost model takes every layer for attention, though most are short
- * convolutions: it counts somewhat too much, for the run and for vanilla alike.
- */
+/** Exported for its test. */
+export function languageCost(text: ConfigReader): CostModel {
+  const cost = textCost(text, feedForwardSize(text));
+  return { ...cost, convolutionLayers: cost.layers - attentionLayers(text, cost.layers) };
+}
+
+/** Older configurations list the indices of the layers with attention, newer ones every layer's type. */
+function attentionLayers(text: ConfigReader, layers: number): number {
+  if (text.has('layer_types')) {
+    return text.strings('layer_types').filter((type) => type !== 'conv').length;
+  }
+  return text.has('full_attn_idxs') ? text.numbers('full_attn_idxs').length : layers;
+}
+
+/** As `Lfm2MLP` sizes itself. */
 function feedForwardSize(text: ConfigReader): number {
   const size = text.number('block_ff_dim', text.number('intermediate_size', 0));
   if (!text.boolean('block_auto_adjust_ff_dim', true)) return size;
