@@ -125,4 +125,9 @@ async function main(): Promise<number> {
   }
 }
 
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error; // a reader like `head` that has seen enough is no failure
+  });
+}
 process.exitCode = await main();

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   copyFileSync,
@@ -12,6 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text as streamText } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { buildConfig } from '../../../src/avis/config';
@@ -133,6 +135,21 @@ describe('ask', function () {
       assert.ok(stdout.includes(part), part);
     }
   });
+
+  for (const [what, args] of [
+    ['an answer', ['--json', ...short, picture, 'What?']],
+    ['the help', ['--help']],
+  ] as const) {
+    it(`ends quietly when the reader of ${what} has gone`, async () => {
+      const child = spawn(process.execPath, [bundle, '--model', checkpoint, ...args], {
+        env: { ...process.env, XDG_CACHE_HOME: join(folder, 'cache') },
+      });
+      child.stdout.destroy();
+      const [stderr, [status]] = await Promise.all([streamText(child.stderr), once(child, 'exit')]);
+      assert.equal(stderr, '');
+      assert.equal(status, 0);
+    });
+  }
 
   it('applies a configuration file, which other options override', () => {
     const file = join(folder, 'mine.avis.json');
