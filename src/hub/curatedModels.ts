@@ -35,13 +35,13 @@ export const curatedModels: CuratedModel[] = [
   {
     id: 'onnx-community/Qwen3-VL-2B-Instruct-ONNX',
     parameters: '2.1 B',
-    license: 'Apache 2.0',
+    license: 'Apache 2.0 (as the original model; the export names none)',
     note: 'The newest Qwen of this size',
   },
   {
     id: 'onnx-community/Qwen2.5-VL-3B-Instruct-ONNX',
     parameters: '3.8 B',
-    license: 'Qwen Research License',
+    license: 'Qwen Research License, non-commercial use only',
     note: 'The family that AVIS was published on',
   },
 ];
