@@ -7,11 +7,9 @@ The three graphs are put together by hand from ONNX operators, so that every sha
                           -> image_features [N, hidden], visual_keys [heads, N, head_dim]
     embed_tokens          input_ids [B, T] -> inputs_embeds [B, T, hidden]
     decoder_model_merged  inputs_embeds, attention_mask [B, past + T], position_ids [3, B, T], num_logits_to_keep,
-                          past_key_values.{i}.{key,value} [B, kv_heads, P, head_dim] -> logits, present.{i}.{key,value},
-                          appended [B, T, layers * 2 * kv_heads * head_dim]
+                          past_key_values.{i}.{key,value} [B, kv_heads, P, head_dim] -> logits, present.{i}.{key,value}
 Weights are stored in fp16 and cast to fp32, in which everything is computed. Attention of the decoder is
-GroupQueryAttention, which takes a past longer than what the mask covers. `appended` holds the keys and values
-of this run's tokens alone, layer after layer: who writes them into such a past needn't fetch `present` at all.
+GroupQueryAttention: with past and present on one buffer of P >= past + T it appends in place.
 """
 
 import math
@@ -232,7 +230,7 @@ def decoder(state, config, path):
     total = g.op("Gather", g.op("Shape", "attention_mask"), g.constant(1))
     total = g.op("Cast", total, to_type=INT32)
 
-    heads, appended = config.heads, []
+    heads = config.heads
     x = "inputs_embeds"
     for i in range(config.layers):
         layer = f"layers.{i}."
@@ -244,7 +242,6 @@ def decoder(state, config, path):
         turned = rotate(g, g.reshape(turned, [0, 0, heads + kv, dim]), cos, sin)
         turned = g.reshape(turned, [0, 0, (heads + kv) * dim])
         q, k = g.op("Split", turned, g.constant([heads * dim, kv * dim]), axis=-1, outputs=2)
-        appended += [k, v]
         attended = f"attention_{i}"
         g.nodes.append(helper.make_node(
             "GroupQueryAttention", [q, k, v, *past, last, total], [attended, *present], f"GroupQueryAttention_{i}",
@@ -262,8 +259,6 @@ def decoder(state, config, path):
     for i in range(config.layers):
         for part in ("key", "value"):
             g.output(f"present.{i}.{part}", FLOAT, ["batch_size", kv, "present", dim])
-    g.op("Concat", *appended, axis=-1, to="appended")
-    g.output("appended", FLOAT, ["batch_size", "sequence", config.layers * 2 * kv * dim])
     g.save(path)
 
 

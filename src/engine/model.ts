@@ -276,6 +276,13 @@ function checkDecoder(
   graph: GraphSession,
   specs: readonly StateSpec[],
 ): void {
+  const deepStack = [...graph.inputs.keys()].find((name) => /deepstack/i.test(name));
+  if (deepStack !== undefined) {
+    throw new AvisError(
+      'badModel',
+      `${graph.label} takes DeepStack planes (${deepStack}), which are not supported: use an export without them, such as onnx-community/Qwen3-VL-2B-Instruct-ONNX.`,
+    );
+  }
   const fail = (what: string) =>
     new AvisError('badModel', `${graph.label} ${what}. The files belong to different models.`);
   const { layers, kvHeads, headDim, hiddenSize } = family.cost;

@@ -1,5 +1,7 @@
+import { create, toBinary } from '@bufbuild/protobuf';
 import { ok, rejects } from 'node:assert/strict';
 import {
+  appendFileSync,
   cpSync,
   mkdtempSync,
   readFileSync,
@@ -12,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadModel } from '../../../src/engine/model';
+import { ValueInfoProtoSchema } from '../../../src/engine/onnxSchema';
 import { AvisError } from '../../../src/shared/errors';
 import { fixtures } from './reference';
 
@@ -42,6 +45,25 @@ describe('a checkpoint with a wrong file is refused while loading:', function ()
     rmSync(temporary, { recursive: true });
   });
   const at = (file: string) => join(folder, file);
+
+  it('a Qwen3-VL export whose language model takes DeepStack planes', async () => {
+    rmSync(folder, { recursive: true });
+    cpSync(join(checkpoints, 'qwen3_vl-tiny'), folder, { recursive: true });
+    const input = toBinary(
+      ValueInfoProtoSchema,
+      create(ValueInfoProtoSchema, {
+        name: 'deepstack_visual_embeds.0',
+        type: { tensorType: { elemType: 1 } },
+      }),
+    );
+    // One more graph { input } at the end of a model is merged into its graph.
+    const graph = Buffer.concat([Buffer.of((11 << 3) | 2, input.length), input]);
+    const addition = Buffer.concat([Buffer.of((7 << 3) | 2, graph.length), graph]);
+    appendFileSync(at(graphFile('decoder_model_merged')), addition);
+    await refused(
+      /^onnx\/decoder_model_merged\.onnx takes DeepStack planes \(deepstack_visual_embeds\.0\), which are not supported: use an export without them, such as onnx-community\/Qwen3-VL-2B-Instruct-ONNX\.$/,
+    );
+  });
 
   async function refused(message: RegExp) {
     const cacheFolder = join(temporary, 'cache');
