@@ -35,8 +35,8 @@ export class Decoder {
   readonly runs = { prefill: 0, decode: 0, decodedRows: 0 };
   private readonly specs: StateSpec[];
   private readonly gatherRows: GatherRows;
-  /** Whether a step gives back the new keys and values alone. */
-  readonly appends: boolean;
+  /** Set by `probe`. */
+  private appending = false;
   /** Cut to size for each run's attention mask. */
   private ones: BigInt64Array | Int32Array = new BigInt64Array(0);
 
@@ -60,10 +60,6 @@ export class Decoder {
     }
     this.specs = stateSpecs(graph);
     this.gatherRows = rowGather ? gatherDeviceRows(this.specs, rowGather) : gatherHostRows;
-    this.appends =
-      rowGather === null &&
-      graph.outputs.has(appendedOutput) &&
-      this.specs.every(({ grows }) => grows);
   }
 
   get states(): readonly StateSpec[] {
@@ -73,6 +69,11 @@ export class Decoder {
   /** Without them the graph numbers the tokens that it sees, pruned or not. */
   get takesPositions(): boolean {
     return this.graph.inputs.has('position_ids');
+  }
+
+  /** Whether a step gives back the new keys and values alone. */
+  get appends(): boolean {
+    return this.appending;
   }
 
   /** [ids.length, hidden] */
@@ -163,23 +164,39 @@ export class Decoder {
   }
 
   /**
-   * Decodes two tokens for two rows.
+   * Decodes a few tokens. On the CPU it finds out whether the graph takes a cache with room and gives
+   * back what to write there, by decoding both ways.
    * @throws {AvisError} when the graph doesn't run, or gives NaN.
    */
   async probe(): Promise<void> {
     const ids = [1, 2, 3];
     const positions = Array.from({ length: this.positionAxes }, () => Int32Array.of(0, 1, 2));
     const prefill = await this.prefill(await this.embedTokens(ids), positions, ids.length);
-    const cache = await this.createCache(prefill.state, 2);
-    await this.step([4, 5], 3, cache);
-    checkFinite(await this.step([6, 7], 4, cache), 'logits', this.graph.label);
-    cache.dispose();
+    const decodeTwice = async (): Promise<Float32Array> => {
+      const cache = await this.createCache(prefill.state, 2);
+      await this.step([4, 5], 3, cache);
+      const logits = await this.step([6, 7], 4, cache);
+      cache.dispose();
+      return logits;
+    };
+    const expected = await decodeTwice();
+    checkFinite(expected, 'logits', this.graph.label);
+    this.appending =
+      this.graph.device === 'cpu' &&
+      this.graph.outputs.has(appendedOutput) &&
+      this.specs.every(({ grows, type }) => grows && type === 'float32');
+    if (this.appending) {
+      const scale = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+      const got = await decodeTwice().catch(() => null);
+      this.appending =
+        got !== null && expected.every((value, i) => Math.abs(value - got[i]!) <= 1e-3 * scale);
+    }
     disposeAll(prefill.state.tensors);
     Object.assign(this.runs, { prefill: 0, decode: 0, decodedRows: 0 });
   }
 
   private async createCache(prompt: PromptState, rows: number): Promise<KvCache> {
-    return this.appends
+    return this.appending
       ? new AppendedKvCache(this.specs, prompt, rows)
       : FedBackKvCache.create(this.specs, prompt, rows, this.gatherRows);
   }

@@ -63,9 +63,9 @@ export function emptyStates(specs: readonly StateSpec[]): Tensor[] {
 }
 
 /**
- * The output of some graphs with the keys and values of this run's tokens alone, [rows, tokens, all
- * states side by side, each heads · headDim]. Such a graph also takes a past with room behind the
- * tokens that the attention mask counts.
+ * The output with the keys and values of the last token alone, [rows, states · heads, headDim], which
+ * appendedTap.ts gives to graphs that also take a past with room behind the tokens that the attention
+ * mask counts.
  */
 export const appendedOutput = 'appended';
 

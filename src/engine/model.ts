@@ -1,8 +1,10 @@
 import { rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { LoadModelProgress } from '../shared/engineProtocol';
 import { AvisError } from '../shared/errors';
 import type { CostModel, DeviceName, DeviceSetting, ModelInfo } from '../shared/types';
 import { throwIfAborted } from './abort';
+import { tapAppended } from './appendedTap';
 import { answerFiles, type Checkpoint, readCheckpoint } from './checkpoint';
 import { Decoder } from './decoder';
 import { sessionOptions, withDevice } from './device';
@@ -164,14 +166,13 @@ async function openSessions(
     const embed = await openGraph(graphs.embed_tokens.path, labelOf('embed_tokens'), {});
     stage('Loading the language model');
     const onDevice = device === 'webgpu';
-    const decoderGraph = await openGraph(
-      graphs.decoder_model_merged.path,
-      labelOf('decoder_model_merged'),
-      {
-        ...(onDevice ? { preferredOutputLocation: presentOnDevice(family.cost.layers) } : {}),
-        ...(family.parameters < oneThreadParameters ? { intraOpNumThreads: 1 } : {}),
-      },
-    );
+    const decoderPath = graphs.decoder_model_merged.path;
+    const edited = device === 'cpu' ? await tapAppended(decoderPath) : null;
+    const decoderGraph = await openGraph(edited ?? decoderPath, labelOf('decoder_model_merged'), {
+      ...(edited ? { extra: { [externalDataFolderKey]: dirname(decoderPath) } } : {}),
+      ...(onDevice ? { preferredOutputLocation: presentOnDevice(family.cost.layers) } : {}),
+      ...(family.parameters < oneThreadParameters ? { intraOpNumThreads: 1 } : {}),
+    });
     const specs = stateSpecs(decoderGraph);
     checkDecoder(checkpoint, family, decoderGraph, specs);
     const rowGather = onDevice
