@@ -63,13 +63,15 @@ export function createLever(
   });
   return {
     root,
-    render(value: number): void {
+    /** @param effect what the value leads to, for the slider's spoken value */
+    render(value: number, effect = ''): void {
       const text = String(Number(value.toFixed(4)));
       if (slider.value !== text) slider.value = text;
       if (document.activeElement !== box && box.value !== text) box.value = text;
       const share = max === min ? 0 : (value - min) / (max - min);
       slider.style.setProperty('--share', `${share * 100}%`);
-      if (unit) slider.setAttribute('aria-valuetext', `${text} ${unit.name}`);
+      const spoken = unit ? `${text} ${unit.name}` : text;
+      slider.setAttribute('aria-valuetext', effect ? `${spoken}, ${effect}` : spoken);
     },
   };
 }

@@ -213,10 +213,11 @@ export function createTuningView(actions: TuningActions) {
     pruneMode.render(prune.mode);
     tau.root.hidden = prune.mode !== 'adaptive';
     ratio.root.hidden = prune.mode !== 'fixed';
-    if (prune.mode === 'adaptive') tau.render(prune.tauDegrees);
-    else ratio.render(prune.ratio);
+    const effect = kept === null ? '' : `${formatCount(kept)} of ${formatCount(total)} kept`;
+    if (prune.mode === 'adaptive') tau.render(prune.tauDegrees, effect);
+    else ratio.render(prune.ratio, effect);
     keptText.title = kept === null ? '' : `${formatShare(1 - kept / total)} pruned`;
-    setText(keptText, kept === null ? '' : `${formatCount(kept)} of ${formatCount(total)} kept`);
+    setText(keptText, effect);
     rolloutMode.render(settings.rollouts.mode);
     cap.root.hidden = settings.rollouts.mode !== 'adaptive';
     fixedK.root.hidden = settings.rollouts.mode !== 'fixed';

@@ -61,6 +61,7 @@ describe('the panel in a browser', () => {
     await mouse.move(x + width, y + height / 2, { steps: 4 });
     await panel.nextFrame();
     assert.equal(await kept.innerText(), '1 of 12 kept');
+    assert.equal(await panel.slider('ρ').getAttribute('aria-valuetext'), '0.99, 1 of 12 kept');
     assert.match(
       await panel.page.locator('#compute .predicted').innerText(),
       / (saved|more), predicted$/,
@@ -253,6 +254,26 @@ describe('the panel in a browser', () => {
     await page.keyboard.press('Tab');
     await page.keyboard.press('Tab'); // the row on show follows, whose button is disabled
     assert.equal(await focused(), 'Save JSON…');
+  });
+
+  it('hides nothing that has the focus below the question', async () => {
+    const { page } = panel;
+    await page.setViewportSize({ width: 400, height: 500 });
+    await panel.send(opened([first, second]));
+    await page.getByRole('button', { name: 'Copy reference flags' }).focus();
+    for (let press = 0; press < 30; press += 1) {
+      await page.keyboard.press('Shift+Tab');
+      const covered = await page.evaluate(() => {
+        const { activeElement } = document;
+        const question = document.querySelector('.top')!;
+        const bottom = question.getBoundingClientRect().bottom;
+        const inside = question.contains(activeElement);
+        return !inside && activeElement!.getBoundingClientRect().top < bottom
+          ? activeElement!.outerHTML
+          : '';
+      });
+      assert.equal(covered, '');
+    }
   });
 
   it('closes the model’s card on Escape, and stops the run only on the next', async () => {
