@@ -84,7 +84,8 @@ export class VisionEncoder {
   }
 
   /**
-   * @param tilesInRun how many tiles go through the graph side by side: memory grows with them.
+   * @param tilesInRun how many tiles go through the graph side by side: memory grows with them. Graphs that
+   * quantize activations as they run (int8) take one scale for a run, so there it moves the last digits.
    * @throws {AvisError} 'badModel' for NaN features or keys, or for a wrong number of them; 'canceled'
    * between runs.
    */
