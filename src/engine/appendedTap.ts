@@ -3,7 +3,7 @@ import { appendedOutput } from './kvCache';
 import { graphAddition, type NewNode, OnnxGraph } from './onnxGraph';
 
 /** Larger ones hold their weights; to read those for an edit would double what loading takes. */
-const largestGraphBytes = 1 << 26;
+const largestGraphBytes = 1 << 28;
 /** The oldest operator set whose Constant takes plain integers. */
 const oldestOpset = 12;
 
