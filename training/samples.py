@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import torch
 from PIL import Image
 
 from training.data import Example
@@ -108,6 +109,7 @@ def find(model, tokenizer, tau, name: str, *wanted) -> tuple[Scene, Question, Im
 
 
 def main() -> None:
+    torch.manual_seed(0)
     model, tokenizer = load_checkpoint(), load()
     tau = json.loads((MODEL_DIR / "avis" / "policy.json").read_text())["tau"]["degrees"]
     OUT.mkdir(parents=True, exist_ok=True)

@@ -59,7 +59,7 @@ STAGES = [
     Stage("vision", 1300, 1, 0.007, 1.2e-3, 0.4, 0.1, ("model.language_model",)),
     Stage("symbolic", 400, 6, 0.005, 1e-3, 0.3, 0.2, ("model.visual", "model.language_model.embed")),
     Stage("vision", 1900, 1, 0.008, 1.2e-3, 0.45, 0.1, ("model.language_model",)),
-    Stage("joint", 1500, 5, 0.006, 1.5e-3, 0.5, 0.05, ()),
+    Stage("joint", 1600, 5, 0.006, 1.5e-3, 0.5, 0.05, ()),
 ]
 WARMUP_STEPS = 50
 EMA_DECAY = 0.995
