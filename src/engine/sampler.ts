@@ -1,8 +1,5 @@
 import { AvisError } from '../shared/errors';
 
-/** A vocabulary of such tokens weighs less than the step of a 32-bit draw. */
-const negligibleExponent = -37;
-
 /**
  * From logits to what draws a token from them, for any number of rollouts; valid until the next logits.
  * @throws {AvisError} 'badModel' for NaN logits.
@@ -36,6 +33,8 @@ export function nucleusSampler({
     if (weights.length !== logits.length) weights = new Float64Array(logits.length);
     let largest = -Infinity;
     for (let i = 0; i < logits.length; i++) if (logits[i]! > largest) largest = logits[i]!;
+    // All tokens below this together weigh less than the step of a 32-bit draw.
+    const negligibleExponent = -Math.log(2 ** 32 * logits.length);
     let total = 0;
     for (let i = 0; i < logits.length; i++) {
       const exponent = (logits[i]! - largest) / temperature;
