@@ -67,4 +67,11 @@ addEventListener('message', (event: MessageEvent<HostMessage>) => {
 });
 // Leaving the panel may hide it at once, and a hidden page is gone.
 for (const leaving of ['blur', 'pagehide']) addEventListener(leaving, keep);
+// After a quick pick, VS Code gives the focus back to the page, not to the control that had it.
+let lastFocused: EventTarget | null = null;
+addEventListener('focusin', ({ target }) => (lastFocused = target));
+addEventListener('focus', () => {
+  if (document.activeElement !== document.body || !(lastFocused instanceof HTMLElement)) return;
+  lastFocused.focus({ preventScroll: true });
+});
 post({ type: 'ready' });

@@ -276,6 +276,18 @@ describe('the panel in a browser', () => {
     }
   });
 
+  it('gives the focus back to the control that had it, once the page has it again', async () => {
+    await panel.send(opened([first]));
+    await panel.page.getByRole('button', { name: 'tiny · cpu' }).focus();
+    const returned = await panel.page.evaluate(() => {
+      const before = document.activeElement as HTMLElement;
+      before.blur();
+      window.dispatchEvent(new Event('focus'));
+      return document.activeElement === before;
+    });
+    assert.equal(returned, true);
+  });
+
   it('closes the model’s card on Escape, and stops the run only on the next', async () => {
     const { page } = panel;
     await panel.send(opened([]), started(1));
