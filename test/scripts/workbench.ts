@@ -85,7 +85,8 @@ export async function chooseInExplorer(page: Page, file: string, label: string):
   do {
     await openMenu(page, file);
     if (await clickEntry(page, entry)) return;
-    await page.keyboard.press('Escape');
+    // In the Explorer itself, Escape would clear the selection.
+    if (await anyEntry(page).isVisible()) await page.keyboard.press('Escape');
     await page.waitForTimeout(500);
   } while (Date.now() < until);
   throw new Error(`${file}'s menu in the Explorer has no ${label}.`);
@@ -107,16 +108,19 @@ export async function menuOf(page: Page, file: string): Promise<string[]> {
   return labels.filter((label) => label !== '');
 }
 
+function anyEntry(page: Page): Locator {
+  return page.locator('.monaco-menu .action-item').first();
+}
+
 async function openMenu(page: Page, file: string): Promise<void> {
   const row = page
     .locator('.explorer-folders-view .monaco-list-row')
     .filter({ has: page.getByText(file, { exact: true }) })
     .first();
-  const anyEntry = page.locator('.monaco-menu .action-item').first();
   const until = Date.now() + 60_000;
   do {
     await row.click({ button: 'right' });
-    if (await succeeds(anyEntry.waitFor({ timeout: 5000 }))) return;
+    if (await succeeds(anyEntry(page).waitFor({ timeout: 5000 }))) return;
   } while (Date.now() < until);
   throw new Error(`${file} has no menu in the Explorer.`);
 }
