@@ -121,7 +121,7 @@ export class EngineClient {
       await raceAbort(this.load(choice), signal);
       const session = this.session;
       if (!session) throw this.stoppedError('it was unloaded');
-      let endStopping = () => {};
+      let endStopping: (() => void) | undefined;
       // A superseding run waits for the stage under way: killing would throw the loaded model away.
       watchCancel = () => {
         if (!isSuperseded(signal)) endStopping = this.waitForStop(session);
@@ -129,7 +129,7 @@ export class EngineClient {
       signal?.addEventListener('abort', watchCancel, { once: true });
       const result = await session.rpc.request<'ask'>(
         { type: 'ask', ...request },
-        { signal, onProgress, onLateEnd: () => endStopping() },
+        { signal, onProgress, onLateEnd: () => endStopping?.() },
       );
       this.options.log.info(describeRun(request.image.name, result));
       return result;
