@@ -22,7 +22,7 @@ from training.world import SPLITS, rng_for, sample_scene
 TASK_NAMES = [
     "what", "colour", "exists", "count", "compare", "neighbour", "side", "read", "sum", "difference", "largest",
     "bar value", "bar extreme", "bar difference", "bar sum", "bar count", "sign",
-    "line value", "line extreme", "line difference", "pie value", "pie extreme", "pie sum",
+    "line value", "line extreme", "line difference",
 ]  # fmt: skip
 LAST_SEED = 1_000_000  # the sample pictures come from seeds beyond
 

@@ -47,7 +47,6 @@ SAMPLES = [
      "Rollouts disagree and the vote is right where the single greedy answer is wrong."),
     ("sign", "signs", 0.5, "sign", lambda s, q: len(s.items) >= 2, "A short word on a plate."),
     ("line", "lines", 0.4, "line difference", lambda s, q: len(s.items) >= 4, "Two points of a line, and a subtraction."),
-    ("pie", "pies", 0.5, "pie extreme", lambda s, q: len(s.items) >= 4, "Compare the slices of a pie."),
     ("crowd", "mixed", 1.0, "count", lambda s, q: len(s.items) >= 13 and q.answer in "4567" and s.knobs["occlusion"] and s.knobs["noise"] > 8,
      "Many small, half-covered things in noise: the hardest, often answered wrong."),
 ]  # fmt: skip

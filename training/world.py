@@ -35,8 +35,9 @@ NEW_STYLE = "fluent-emoji-flat"  # never trained on: the evaluation of generalis
 # Disjoint seed ranges. "newstyle" shares no seed with the others either and draws with NEW_STYLE.
 SEED_RANGE = 1 << 40
 SPLITS = {"train": 0, "calibration": 1, "heldout": 2, "newstyle": 3}
+# Pies are drawn and asked about, but stay out until the vision tower reads their angles (LOG.md).
 SCENE_SHARES = {
-    "shapes": 0.22, "things": 0.16, "mixed": 0.14, "numbers": 0.21, "bars": 0.13, "signs": 0.05, "lines": 0.05, "pies": 0.04,
+    "shapes": 0.22, "things": 0.16, "mixed": 0.14, "numbers": 0.21, "bars": 0.16, "signs": 0.05, "lines": 0.06, "pies": 0.0,
 }  # fmt: skip
 # Crowded scenes: as many items as a picture holds, for the vision tower, which is asked about all of them at once.
 CROWDED_SHARES = {
