@@ -168,7 +168,7 @@ async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
-      image: { type: 'string', default: 'media/samples/17-photograph.jpg' },
+      image: { type: 'string', default: 'media/samples/16-photograph.jpg' },
       tokens: { type: 'string', default: '24' },
       contestant: { type: 'string' },
     },
