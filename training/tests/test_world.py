@@ -260,7 +260,7 @@ def test_reasoning_leads_to_the_answer_and_is_short():
 def test_answers_are_balanced():
     """Of open questions: yes/no near one half; no count, colour, kind or value dominates its task."""
     answers, options = {}, Counter()
-    for scene, rng in [*scenes(12000), *scenes(600, kind="signs")]:
+    for scene, rng in [*scenes(12000), *(one for kind in ("signs", "pies") for one in scenes(600, kind=kind))]:
         for q in ask(scene, rng, 3):
             if open_form(q.text)[1]:
                 options[q.answer] += 1
