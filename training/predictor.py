@@ -36,7 +36,7 @@ CACHE = Path(__file__).parent / ".cache" / "solvability.pt"
 ROLLOUTS, TEMPERATURE, TOP_P = 8, 0.7, 0.9
 PER_IMAGE = 3
 CHANNELS, GROUPS = 64, 8
-FOLDS, EPOCHS = 4, 16
+FOLDS, EPOCHS = 4, 5
 K_SHAPE = (1, 7, 5, 3, 1)  # rollouts by rising solvability: an inverted U with its top at hard but solvable
 MAX_COST = 0.45  # mean normalised cost that the policy may reach
 

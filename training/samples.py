@@ -33,7 +33,7 @@ SIDES = range(224, 449)  # px
 SAMPLES = [
     ("one-thing", "things", 0.0, "what", lambda s, q: len(s.items) == 1 and s.items[0].size > 80, "One large drawing: easy, so a single rollout is enough."),
     ("colour", "shapes", 0.1, "colour", lambda s, q: 4 <= len(s.items) <= 5 and len({i.colour for i in s.items}) > 2, "A look-up: find the shape, name its colour."),
-    ("background", "shapes", 0.0, "count", lambda s, q: s.width >= 336 and 2 <= len(s.items) <= 4 and "diamonds do you" in q.text and plain(s),
+    ("background", "shapes", 0.0, "count", lambda s, q: s.width >= 336 and 2 <= len(s.items) <= 4 and q.text == "How many diamonds do you see?" and q.answer != "0" and plain(s),
      "Few shapes on plain paper: most visual tokens show nothing but background and are dropped."),
     ("exists", "shapes", 0.4, "exists", lambda s, q: q.answer == "no" and len(s.items) >= 6 and any(i.word in q.text for i in s.items) and q.think.count(" ") == 4, "The shape is there, in another colour."),
     ("neighbour", "things", 0.35, "neighbour", lambda s, q: s.knobs.get("board") and len(s.items) >= 6, "Two steps: find the thing, look next to it."),
