@@ -12,6 +12,8 @@ export interface Generation {
   text: string;
   promptTokens: number;
   tokens: number;
+  /** From each token but the first to the next. */
+  stepMs: number[];
 }
 
 type Dtype = 'fp32' | 'int8' | 'q4';
@@ -47,8 +49,10 @@ export async function loadTransformersJs(
       input_ids: Tensor;
     };
     const promptTokens = inputs.input_ids.dims.at(-1)!;
+    const times: number[] = [];
     const output = (await model.generate({
       ...inputs,
+      streamer: { put: () => times.push(performance.now()), end: () => {} },
       max_new_tokens: maxNewTokens,
       ...(sampling
         ? { do_sample: true, temperature: sampling.temperature, top_p: sampling.topP, top_k: 0 }
@@ -56,6 +60,7 @@ export async function loadTransformersJs(
     } as never)) as Tensor;
     const generated = output.slice(null, [promptTokens, output.dims.at(-1)!]);
     const [answer = ''] = processor.batch_decode(generated, { skip_special_tokens: true });
-    return { text: answer, promptTokens, tokens: generated.dims.at(-1)! };
+    const stepMs = times.slice(2).map((time, i) => time - times[i + 1]!); // the prompt comes first
+    return { text: answer, promptTokens, tokens: generated.dims.at(-1)!, stepMs };
   };
 }
