@@ -1,5 +1,5 @@
 /**
- * Asks about an image as a person does, then with five rollouts, and saves the panel in light, dark, high contrast and 400 px
+ * Asks about an image as a person does, then with seven rollouts, and saves the panel in light, dark, high contrast and 400 px
  * narrow to test/artefacts/panel-*.png. The README's picture is one of them.
  *   npm run screenshots [-- WORKSPACE_FOLDER IMAGE_NAME QUESTION]
  */
@@ -47,7 +47,7 @@ try {
         await panel.locator('label', { hasText: 'Fixed K' }).click();
         await waitForRun(panel, 2);
         const rollouts = panel.getByRole('spinbutton', { name: 'K', exact: true });
-        await rollouts.fill('5');
+        await rollouts.fill('7');
         await rollouts.press('Enter');
         await waitForRun(panel, 3);
         await panel.locator('#rollouts summary').first().click();
