@@ -50,14 +50,13 @@ export async function readCheckpoint(folder: string): Promise<Checkpoint> {
       `There is no checkpoint folder ${folder}. Choose a folder with config.json and onnx/.`,
     );
   }
-  const [config, generation, preprocessor, tokenizer, tokenizerConfig, policy] = await Promise.all([
-    requireJson(folder, 'config.json'),
-    readJson(folder, 'generation_config.json'),
-    readPreprocessor(folder),
-    requireJson(folder, 'tokenizer.json'),
-    requireJson(folder, 'tokenizer_config.json'),
-    readPolicy(folder),
-  ]);
+  // One after the other, so that of several missing files the first is named.
+  const config = await requireJson(folder, 'config.json');
+  const generation = await readJson(folder, 'generation_config.json');
+  const preprocessor = await readPreprocessor(folder);
+  const tokenizer = await requireJson(folder, 'tokenizer.json');
+  const tokenizerConfig = await requireJson(folder, 'tokenizer_config.json');
+  const policy = await readPolicy(folder);
   const configReader = new ConfigReader(config, 'config.json');
   const codec = new TextCodec(
     tokenizer,
