@@ -164,6 +164,11 @@ def stream(start, stride, per_image, draw, crowded):
     return iter(DataLoader(dataset, batch_size=None, num_workers=1, prefetch_factor=8))
 
 
+def example(scene, question, tokenizer):
+    """The question as it is put for measuring: with reasoning."""
+    return Example(scene, question, tokenizer.encode(question.text + THINK_SUFFIX + TURN_TEXT).ids)
+
+
 def fixed_examples(split, count, per_image, tokenizer, start=0):
     """The first `count` questions of a split (`per_image` for each scene from seed `start` on), asked
     with reasoning: list of Example, and the generators to render the scenes with, by scene."""
@@ -173,8 +178,7 @@ def fixed_examples(split, count, per_image, tokenizer, start=0):
         index += 1
         scene = sample_scene(generator, split, generator.random())
         for question in ask(scene, generator, per_image):
-            prompt = tokenizer.encode(question.text + THINK_SUFFIX + TURN_TEXT).ids
-            examples.append(Example(scene, question, prompt))
+            examples.append(example(scene, question, tokenizer))
         generators[id(scene)] = generator
     return examples[:count], generators
 

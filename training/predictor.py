@@ -142,12 +142,13 @@ def predict(net, rows, indices, scale):
     return out
 
 
-FOLD_INPUTS = {}  # fold -> (rows, labels, which rows are its test part, statistics); forked processes read it
+FOLD_INPUTS = []  # rows, labels, fold of each row, statistics: forked processes read them here
 
 
 def score_fold(question, fold):
     """Predictions for the rows of a fold by a net fitted to the others, zeros elsewhere. [rows]"""
-    rows, labels, test, statistics = FOLD_INPUTS[fold]
+    rows, labels, folds, statistics = FOLD_INPUTS
+    test = folds == fold
     net = fit_one(rows, labels, np.flatnonzero(~test), statistics, question)
     return predict(net, rows, np.flatnonzero(test), statistics[2]).numpy()
 
@@ -298,8 +299,7 @@ def fit(tau, tau_note):
     positive = (labels > labels.median() if labels.median() < 1 else labels >= 1).numpy()
     figures, scores = {}, {}
     jobs = [(question, fold) for question in (False, True) for fold in range(FOLDS)]
-    for fold in range(FOLDS):
-        FOLD_INPUTS[fold] = (rows, labels, scenes % FOLDS == fold, statistics)
+    FOLD_INPUTS[:] = rows, labels, scenes % FOLDS, statistics
     with multiprocessing.get_context("fork").Pool(2, torch.set_num_threads, (1,)) as pool:
         parts = dict(zip(jobs, pool.starmap(score_fold, jobs, chunksize=1)))
     for question in (False, True):

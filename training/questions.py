@@ -12,7 +12,7 @@ import numpy as np
 from training.looks import anchor, back, of
 from training.phrasings import SIDES
 from training.reasoning import (
-    BY_COLUMN, Question, add_in_columns, asked, at, holds, listing, near, plural_name, question, running, singular_name,
+    BY_COLUMN, Question, add_in_columns, asked, at, best_so_far, holds, listing, near, plural_name, question, running, singular_name,
     subtract_in_columns, tested, unique_conditions, with_article,
 )  # fmt: skip
 from training.world import COLOURS, SHAPES, SIGN_WORDS, THINGS, Item, Scene, pick, rng_for, sample_scene, some, whole
@@ -258,12 +258,9 @@ def ask_bar_extreme(scene: Scene, rng: np.random.Generator) -> Question | None:
     most = pick(rng, ["tallest", "highest", "largest"] if tallest else ["shortest", "lowest", "smallest"])
     if line:
         most = "highest" if tallest else "lowest"
-    think, winner = [], scene.items[0]
-    for i, item in enumerate(scene.items):
-        winner = best(winner, item, key=lambda one: one.value)
-        think.append(f"{of(item, item.word)} {of(item, item.value)} {of(winner, winner.value)}")
+    think, winner = best_so_far(scene.items, best, lambda item: item.word, lambda item: item.value)
     task, phrasing = ("line extreme", "point_extreme") if line else ("bar extreme", "bar_extreme")
-    return question(rng, scene, task, phrasing, " ".join(think), of(winner, winner.word), 2 * len(values), most=most)
+    return question(rng, scene, task, phrasing, think, of(winner, winner.word), 2 * len(values), most=most)
 
 
 def _two_bars(scene: Scene, rng: np.random.Generator):
@@ -314,12 +311,9 @@ def ask_pie_extreme(scene: Scene, rng: np.random.Generator) -> Question | None:
     values = [item.value for item in scene.items]
     if values.count(best(values)) > 1:
         return None
-    think, winner = [], scene.items[0]
-    for item in scene.items:
-        winner = best(winner, item, key=lambda one: one.value)
-        think.append(f"{of(item, item.colour)} {of(item, item.word)} {of(winner, winner.word)}")
+    think, winner = best_so_far(scene.items, best, lambda item: item.colour, lambda item: item.word)
     answer = of(winner, winner.colour)
-    return question(rng, scene, "pie extreme", "pie_extreme", " ".join(think), answer, 2 * len(values), COLOURS, most=most)
+    return question(rng, scene, "pie extreme", "pie_extreme", think, answer, 2 * len(values), COLOURS, most=most)
 
 
 def ask_pie_sum(scene: Scene, rng: np.random.Generator) -> Question | None:

@@ -2,7 +2,8 @@
 
 Every reasoning can be computed token by token from the visual tokens: it begins with what is sought,
 in the singular; positions are layout rows and columns ("r2 c3", see world.py), the row only where it
-changes; where nothing fits, the first item is named (a look-up always finds something); when counting, every item is listed in raster order with the tested attribute immediately
+changes; where nothing fits, the first item is named (a look-up always finds something); when
+counting, every item is listed in raster order with the tested attribute immediately
 before the running count ("star: r1 c1 star 1 c4 square 1 r2 c2 star 2"). A part of the lists goes
 column by column instead, so that sampled rollouts are different attempts.
 """
@@ -126,6 +127,16 @@ def running(conditions):
         return " ".join(parts)
 
     return step
+
+
+def best_so_far(items: list[Item], best, name, value) -> tuple[str, Item]:
+    """Every item's name and value and the best value until then -> (reasoning, the best item); `best` is max or
+    min, name and value give the words of an item."""
+    parts, winner = [], items[0]
+    for item in items:
+        winner = best(winner, item, key=lambda one: one.value)
+        parts.append(f"{of(item, name(item))} {of(item, value(item))} {of(winner, value(winner))}")
+    return " ".join(parts), winner
 
 
 def question(rng, scene, task, phrasing, think, answer, steps, options=None, **words) -> Question:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from training.data import Example
+from training.data import example
 from training.evaluate import Bench, adaptive_keep, answer_in
 from training.photographs import photographs
 from training.questions import ask
 from training.reasoning import Question
 from training.render import render
-from training.tokenizer import MODEL_DIR, THINK_SUFFIX, TURN_TEXT, load
+from training.tokenizer import MODEL_DIR, load
 from training.train import load_checkpoint
 from training.world import Scene, rng_for, sample_scene
 
@@ -86,7 +86,7 @@ def candidates(first: int, kind: str, hard: float, task: str, fits):
 def answered(model, tokenizer, tau, name: str, found) -> list[bool]:
     """Whether the checkpoint answers (greedy) as the sample `name` wants it: right, but "vote" wrong, and
     "crowd" as it likes."""
-    examples = [Example(scene, q, tokenizer.encode(q.text + THINK_SUFFIX + TURN_TEXT).ids) for _, scene, q, _ in found]
+    examples = [example(scene, question, tokenizer) for _, scene, question, _ in found]
     bench = Bench(model, examples, {id(scene): rng for _, scene, _, rng in found})
     keep = lambda scores, features: adaptive_keep(scores, tau)
     greedy = [answer_in(texts[0]) == q.answer for texts, (_, _, q, _) in zip(bench.answers(keep), found)]

@@ -53,7 +53,7 @@ STAGES = [
     Stage("symbolic", 1040, 6, 0.01, 3e-3, 0.8, 0.5, ("model.visual",)),
     Stage("vision", 830, 1, 0.01, 2e-3, 0.6, 0.2, ("model.language_model",)),
     Stage("joint", 1400, 5, 0.006, 1.5e-3, 0.5, 0.05, ()),
-    # The same once more, shorter in pictures: by now the tower reads words and the language model looks them up.
+    # Each half again, where it learns fastest alone, and then together once more.
     Stage("vision", 2600, 1, 0.008, 1.5e-3, 0.3, 0.1, ("model.language_model",)),
     Stage("symbolic", 1900, 6, 0.008, 1.5e-3, 0.6, 0.2, ("model.visual", "model.language_model.embed")),
     Stage("vision", 1300, 1, 0.007, 1.2e-3, 0.4, 0.1, ("model.language_model",)),

@@ -1,11 +1,9 @@
 import { readFile, stat } from 'node:fs/promises';
 import { appendedOutput } from './kvCache';
-import { graphAddition, type NewNode, OnnxGraph } from './onnxGraph';
+import { graphAddition, type NewNode, oldestOpset, OnnxGraph } from './onnxGraph';
 
 /** Larger ones hold their weights; to read those for an edit would double what loading takes. */
 const largestGraphBytes = 1 << 28;
-/** The oldest operator set whose Constant takes plain integers. */
-const oldestOpset = 12;
 
 /**
  * The decoder at `path` with one more output, `appendedOutput`, where all of its cache comes from

@@ -18,7 +18,7 @@ import { checkFinite, type GraphSession, type TensorSpec } from './session';
 import { elementBytes, floatTensor, floatValues, integerTensor } from './tensors';
 
 /** Longest piece of a prompt in one run: bounds the logits' memory and the time to a cancellation. */
-const prefillChunkTokens = 512;
+export const prefillChunkTokens = 512;
 
 /** A prefilled prompt: everything that rollouts need, computed once. */
 export interface Prefill {

@@ -14,7 +14,7 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { AvisError } from '../shared/errors';
 import { findLastKeys, type KeyLayout } from './keyPatterns';
-import { graphAddition, OnnxGraph } from './onnxGraph';
+import { graphAddition, oldestOpset, OnnxGraph } from './onnxGraph';
 
 /** A vision graph with the keys of its last attention among its outputs. */
 export interface TappedGraph {
@@ -30,9 +30,6 @@ export interface TappedGraph {
 const keptGraphs = 4;
 /** An edited graph in the cache, or what a process that ended early left of one. */
 const editedGraph = /^[0-9a-f]{64}\.onnx(\.\d+\.tmp)?$/;
-
-/** The oldest operator set whose Constant takes plain integers. */
-const oldestOpset = 12;
 
 /**
  * Adds the keys of the last attention of a vision graph (avis.md §1: after rotary embedding) to its

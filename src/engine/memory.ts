@@ -3,6 +3,7 @@ import { kvCacheBytes, type VisionCostModel } from '../avis/compute';
 import { AvisError } from '../shared/errors';
 import { predictMemory } from '../shared/memory';
 import type { CostModel } from '../shared/types';
+import { prefillChunkTokens } from './decoder';
 import type { Family } from './families/family';
 
 /** What a model must have room for: a question about a picture of this size, with so many rollouts. */
@@ -11,8 +12,6 @@ const planned = { widthPx: 448, heightPx: 448, textTokens: 128, rollouts: 7, new
 const tilesBudgetBytes = 400e6;
 /** Tensors of the hidden size that are alive at once beside the attention scores; measured. */
 const hiddenTensors = 20;
-/** Longest piece of a prompt in one run of the decoder. */
-const prefillPieceTokens = 512;
 const floatBytes = 4;
 
 /** How many tiles of so many patches the vision encoder takes in one run. */
@@ -58,7 +57,7 @@ function tileBytes({ heads, hiddenSize }: VisionCostModel, patches: number): num
 
 /** One piece of the prompt, looking back at all of it; the prompt's own cache. */
 function prefillBytes(cost: CostModel, tokens: number): number {
-  const piece = Math.min(tokens, prefillPieceTokens);
+  const piece = Math.min(tokens, prefillChunkTokens);
   const scores = 2 * cost.heads * tokens;
   const linear = hiddenTensors * cost.hiddenSize + cost.vocabularySize;
   return floatBytes * piece * (scores + linear) + kvCacheBytes(cost, tokens);

@@ -26,6 +26,9 @@ export interface NewNode {
   attributes?: Record<string, number | number[]>;
 }
 
+/** The oldest operator set that an addition can be made for: its Constant takes plain integers. */
+export const oldestOpset = 12;
+
 /** The top-level graph of an ONNX file; nodes are in the file's (topological) order. */
 export class OnnxGraph {
   readonly nodes: readonly GraphNode[];
