@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from training.model import TOKEN_PX
+from training.layers import TOKEN_PX
 from training.questions import ask
 from training.tokenizer import DIRECT_SUFFIX, PREFIX_TEXT, THINK_SUFFIX, TURN_TEXT, load
 from training.world import rng_for, sample_scene, token_words

@@ -19,7 +19,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from training.data import fixed_examples, prefix_ids
 from training.generate import generate
-from training.model import TOKEN_PX, after_image, kdv_scores, visual_positions
+from training.layers import TOKEN_PX
+from training.model import after_image, visual_positions
+from training.vision import kdv_scores
 from training.tokenizer import load
 from training.render import render
 from training.train import RUN_DIR, Trainer, load_checkpoint

@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from training.model import MERGE, PATCH_PX
+from training.layers import MERGE, PATCH_PX
 from training.tokenizer import MODEL_DIR, load, save, write_json
 from training.train import CHECKPOINT_DIR, RUN_DIR, load_checkpoint
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from training.model import attention_weights, bias_from
+from training.layers import attention_weights, bias_from
 
 
 def sample(logits, temperature, top_p):

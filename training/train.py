@@ -26,7 +26,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from training.data import prefix_ids, stream
-from training.model import AvisModel, Config, after_image, kdv_scores, visual_positions
+from training.layers import Config
+from training.model import AvisModel, after_image, visual_positions
+from training.vision import kdv_scores
 from training.tokenizer import load
 from training.world import BAR_LABELS, COLOURS, SHAPES, SIGN_WORDS, THINGS
 

@@ -10,7 +10,9 @@ import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from training.export import decoder, embed_tokens, vision_encoder
-from training.model import AvisModel, Config, after_image, patchify, visual_positions
+from training.layers import Config
+from training.model import AvisModel, after_image, visual_positions
+from training.vision import patchify
 from training.tests.test_model import IDS, hf_patches
 
 CONFIG = Config(vocab_size=300)

@@ -9,7 +9,8 @@ import torch
 
 from training.data import Stream
 from training.looks import anchor, back, unmark
-from training.model import AvisModel, Config
+from training.layers import Config
+from training.model import AvisModel
 from training.tokenizer import load
 from training.train import Trainer
 

@@ -7,7 +7,9 @@ import pytest
 import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from training.model import AvisModel, Config, after_image, kdv_scores, visual_positions
+from training.layers import Config
+from training.model import AvisModel, after_image, visual_positions
+from training.vision import kdv_scores
 
 IDS = {
     "<|image_pad|>": 5,
@@ -37,7 +39,7 @@ def models():
 
 
 def hf_patches(pixels):
-    from training.model import patchify
+    from training.vision import patchify
 
     x = patchify(pixels).flatten(0, 1).view(-1, 3, 1, 14, 14)
     return x.expand(-1, 3, 2, 14, 14).reshape(-1, 1176)

@@ -14,7 +14,8 @@ from training import data
 from training.data import fixed_examples, prefix_ids
 from training.export import export
 from training.generate import generate
-from training.model import AvisModel, Config, after_image, visual_positions
+from training.layers import Config
+from training.model import AvisModel, after_image, visual_positions
 from training.render import render
 from training.tests.test_model import hf_patches
 from training.tokenizer import load
