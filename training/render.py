@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from training.world import (
-    NEW_STYLE, SCENE_SHARES, SPLITS, THINGS, TOKEN_PX, TRAIN_STYLES, Item, Scene, between, pick, rng_for, sample_scene, whole,
+    NEW_STYLE, SCENE_SHARES, SPLITS, TOKEN_PX, TRAIN_STYLES, Item, Scene, between, pick, rng_for, sample_scene, whole,
 )  # fmt: skip
 
 CACHE = Path(__file__).parent / ".cache"
